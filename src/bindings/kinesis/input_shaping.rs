@@ -207,6 +207,7 @@ impl RecordTransform for InputShaping {
             Shaped::PassedThrough(error) => Transformed::PassedThrough(data, why, failed(error)),
             Shaped::Dropped(error) => Transformed::Dropped(failed(error)),
             Shaped::Failed(error) | Shaped::DeadLetter(error) => Transformed::Failed(failed(error)),
+            Shaped::OutOfTime(error) => Transformed::OutOfTime(failed(error)),
         })
     }
 }

@@ -139,7 +139,7 @@ impl Shaper {
                     Err(outputs) => ShapedData::Several(outputs),
                 })
             }
-            Shaped::Failed(error) => {
+            Shaped::Failed(error) | Shaped::OutOfTime(error) => {
                 Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: false })
             }
             Shaped::DeadLetter(error) => {
@@ -229,6 +229,17 @@ mod tests {
         assert!(memory.reservation().grow(3).is_err(), "a slice holds all of it");
         drop(last);
         memory.reservation().grow(10).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_transform_that_is_out_of_time_may_be_repeated_whatever_the_component_says() {
+        for on_error in [OnError::Fail, OnError::Passthrough, OnError::DropCounted, OnError::DeadLetter] {
+            let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
+            let shaper = Shaper::new(Arc::new(Shaping::out_of_time(on_error)), BodyMemory::new(None), metrics);
+            let failed = shaper.shape(&Bytes::from_static(b"1"), None, &Metadata::default()).await.unwrap_err();
+            assert_eq!((failed.error.kind(), failed.is_dead_letter), (FailureKind::TimedOut, false), "{on_error:?}");
+            assert!(failed.error.kind().may_retry());
+        }
     }
 
     #[test]

@@ -170,6 +170,16 @@ async fn a_failure_is_what_the_field_says_and_quotes_nothing() {
 }
 
 #[tokio::test]
+async fn a_transform_that_is_out_of_time_is_no_fault_of_the_record() {
+    for on_error in [OnError::Fail, OnError::Passthrough, OnError::DropCounted, OnError::DeadLetter] {
+        let shaping = of(Shaping::out_of_time(on_error), Decompress::Off);
+        let transformed = shaping.transform(&event("1"), None, true).await;
+        assert!(matches!(transformed, Some(Transformed::OutOfTime(_))), "{on_error:?}: {transformed:?}");
+        assert_eq!(shaping.memory.free(), ShapingMemory::TOTAL);
+    }
+}
+
+#[tokio::test]
 async fn the_app_can_see_that_a_record_which_passed_through_is_still_compressed() {
     let shaping = transform(".", OnError::Passthrough);
     let broken = event(&b"\x1f\x8bbroken"[..]);
