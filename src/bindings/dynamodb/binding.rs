@@ -28,7 +28,8 @@ pub(crate) async fn connect(
     let connection = aws::connect(&connection).await?;
     let metrics = process.metrics.output(name.as_str());
     let shaper = shaping.map(|shaping| {
-        Shaper::new(shaping, process.bodies.clone(), process.metrics.shaping(name.as_str(), ShapedSide::Output))
+        let metrics = process.metrics.shaping(name.as_str(), ShapedSide::Output);
+        Shaper::new(name.as_str(), shaping, process.bodies.clone(), metrics)
     });
     let shaper = shaper.map(Arc::new);
     let runner = RetryRunner { policy: options.retry.policy, metrics };

@@ -69,7 +69,7 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
         flush: spec.output.flush.clone().map(|expression| FlushCondition::new(expression, metrics.clone())),
         shaper: spec.shaping.clone().map(|shaping| {
             let metrics = context.metrics.shaping(name.as_str(), ShapedSide::Output);
-            Shaper::new(shaping, context.bodies.clone(), metrics)
+            Shaper::new(name.as_str(), shaping, context.bodies.clone(), metrics)
         }),
         dead_letter,
         metrics,

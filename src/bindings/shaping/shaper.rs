@@ -1,22 +1,26 @@
 //! Filters and transforms the data of requests to an output.
 
+use super::expression::ExpressionError;
 use super::record::{Shaped, Shaping};
 use super::run_place::RunPlace;
 use crate::domain::{BindingError, BodyMemory, FailureKind, InvokeResponse, Metadata, ReservedMemory};
 use crate::event_pattern::{Fields, Scalar};
-use crate::telemetry::ShapingMetrics;
+use crate::telemetry::{LogLimit, ShapingMetrics};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// `filter` and `transform` of an output.
 #[derive(Debug)]
 pub(in crate::bindings) struct Shaper {
+    component: String,
     shaping: Arc<Shaping>,
     /// For what transforms make, until it is written: a small request may become large.
     memory: BodyMemory,
     metrics: ShapingMetrics,
     place: RunPlace,
+    log: LogLimit,
 }
 
 /// Why a record is not written, although nothing failed.
@@ -109,8 +113,14 @@ pub(in crate::bindings) fn shape_request(
 }
 
 impl Shaper {
-    pub(in crate::bindings) fn new(shaping: Arc<Shaping>, memory: BodyMemory, metrics: ShapingMetrics) -> Self {
-        Self { shaping, memory, metrics, place: RunPlace::default() }
+    pub(in crate::bindings) fn new(
+        component: &str,
+        shaping: Arc<Shaping>,
+        memory: BodyMemory,
+        metrics: ShapingMetrics,
+    ) -> Self {
+        let (place, log) = (RunPlace::default(), LogLimit::default());
+        Self { component: component.to_owned(), shaping, memory, metrics, place, log }
     }
 
     /// As [`shape_request`], and counts what happened. Large records and slow programs do not block the thread.
@@ -129,9 +139,16 @@ impl Shaper {
             self.metrics.count(result);
         }
         match shaped {
-            Shaped::Unchanged | Shaped::PassedThrough(_) => Ok(ShapedData::Unchanged),
+            Shaped::Unchanged => Ok(ShapedData::Unchanged),
             Shaped::Filtered => Ok(ShapedData::LeftOut(LeftOut::Filtered)),
-            Shaped::Dropped(_) => Ok(ShapedData::LeftOut(LeftOut::Dropped)),
+            Shaped::PassedThrough(error) => {
+                self.log(&error, "the record is written as it is");
+                Ok(ShapedData::Unchanged)
+            }
+            Shaped::Dropped(error) => {
+                self.log(&error, "the record is dropped");
+                Ok(ShapedData::LeftOut(LeftOut::Dropped))
+            }
             Shaped::Records(outputs) => {
                 let outputs = self.held(outputs)?;
                 Ok(match <[Bytes; 1]>::try_from(outputs) {
@@ -146,6 +163,12 @@ impl Shaper {
                 Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: true })
             }
         }
+    }
+
+    /// A failure that the caller does not see as an error.
+    fn log(&self, error: &ExpressionError, consequence: &'static str) {
+        let Some(others) = self.log.next(Instant::now()) else { return };
+        tracing::warn!(component = self.component, others, consequence, %error, "transform failed");
     }
 
     async fn run(&self, data: &Bytes, partition_key: Option<&str>, metadata: &Metadata) -> Shaped {
@@ -170,94 +193,5 @@ impl Shaper {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::expression::Expression;
-    use super::super::record::{OnError, Transform};
-    use super::super::run_place::MAX_INLINE;
-    use super::*;
-    use crate::telemetry::{Metrics, ShapedSide};
-    use futures_util::FutureExt;
-
-    fn shaper(program: &str, memory: BodyMemory) -> Shaper {
-        let program = Expression::compile(program).unwrap();
-        let transform = Some(Transform { program, on_error: OnError::DeadLetter });
-        let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
-        Shaper::new(Arc::new(Shaping { filter: None, transform }), memory, metrics)
-    }
-
-    #[test]
-    fn large_requests_and_slow_programs_run_on_a_thread_for_blocking_work() {
-        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
-        runtime.block_on(async {
-            let shaper = shaper("length", BodyMemory::new(None));
-            let metadata = Metadata::default();
-            for (text, is_slow, is_elsewhere) in [
-                ("z".repeat(MAX_INLINE), false, true),
-                ("small".to_owned(), true, true),
-                ("small".to_owned(), false, false),
-            ] {
-                // The only such thread is busy.
-                let (release, held) = std::sync::mpsc::channel::<()>();
-                let other = tokio::task::spawn_blocking(move || held.recv().is_err());
-                shaper.place.set_slow(is_slow);
-                let data = Bytes::from(format!("\"{text}\""));
-                let mut running = std::pin::pin!(shaper.shape(&data, None, &metadata));
-                let first = running.as_mut().now_or_never();
-                assert_eq!(first.is_none(), is_elsewhere, "this thread is free meanwhile");
-                drop(release);
-                assert!(other.await.unwrap());
-                let shaped = match first {
-                    Some(shaped) => shaped,
-                    None => running.await,
-                };
-                let Ok(ShapedData::One(output)) = shaped else { panic!("not one: {shaped:?}") };
-                assert_eq!(output, text.len().to_string());
-            }
-        });
-    }
-
-    #[tokio::test]
-    async fn what_a_transform_makes_takes_memory_until_it_is_dropped() {
-        let memory = BodyMemory::new(Some(10));
-        let shaper = shaper("., .", memory.clone());
-        let (metadata, long, short) = (Metadata::default(), Bytes::from_static(b"1234"), Bytes::from_static(b"12"));
-        let Ok(ShapedData::Several(outputs)) = shaper.shape(&long, None, &metadata).await else { panic!("one") };
-        let full = shaper.shape(&short, None, &metadata).await.unwrap_err();
-        assert_eq!((full.error.kind(), full.is_dead_letter), (FailureKind::Unavailable, false));
-        let last = outputs[1].slice(1..);
-        drop(outputs);
-        assert!(memory.reservation().grow(3).is_err(), "a slice holds all of it");
-        drop(last);
-        memory.reservation().grow(10).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_transform_that_is_out_of_time_may_be_repeated_whatever_the_component_says() {
-        for on_error in [OnError::Fail, OnError::Passthrough, OnError::DropCounted, OnError::DeadLetter] {
-            let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
-            let shaper = Shaper::new(Arc::new(Shaping::out_of_time(on_error)), BodyMemory::new(None), metrics);
-            let failed = shaper.shape(&Bytes::from_static(b"1"), None, &Metadata::default()).await.unwrap_err();
-            assert_eq!((failed.error.kind(), failed.is_dead_letter), (FailureKind::TimedOut, false), "{on_error:?}");
-            assert!(failed.error.kind().may_retry());
-        }
-    }
-
-    #[test]
-    fn a_record_was_left_out_only_if_the_response_says_so() {
-        let is_reported = |key: &'static str, value: &str| {
-            let metadata = vec![(key.into(), value.to_owned())];
-            LeftOut::is_reported_in(&InvokeResponse { metadata, ..InvokeResponse::default() })
-        };
-        assert!(is_reported("filtered", "true") && is_reported("dropped", "true"));
-        assert!(!is_reported("filtered", "2") && !is_reported("sequenceNumber", "true"));
-    }
-
-    #[test]
-    fn the_counts_of_a_bulk_add_up() {
-        let text = |counts: Vec<(Cow<'static, str>, String)>| {
-            counts.iter().map(|(key, count)| format!("{key}={count} ")).collect::<String>()
-        };
-        assert_eq!(text(counts(3, 1, [0, 0])), "succeeded=2 failed=1 ");
-        assert_eq!(text(counts(9, 1, [2, 3])), "succeeded=3 failed=1 filtered=2 dropped=3 ");
-    }
-}
+#[path = "tests/shaper.rs"]
+mod tests;
