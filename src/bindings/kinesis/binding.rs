@@ -21,7 +21,7 @@ use crate::domain::{
     Binding, BindingError, BodyFormat, ComponentName, DeadLetterStore, EventSource, RecordWriter, WorkerId,
 };
 use crate::producer::{Ports, Producer, ProducerSettings};
-use crate::telemetry::ShapedSide;
+use crate::telemetry::{LogLimit, ShapedSide};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -154,6 +154,8 @@ fn shaping(name: &ComponentName, spec: &Spec, context: &Context) -> RecordShapin
         component: name.to_string(),
         stream: spec.stream.name().to_owned(),
         place: RunPlace::default(),
+        metrics: context.metrics.input(name.as_str()),
+        log: LogLimit::default(),
     };
     shaping.for_consumer(context.metrics.shaping(name.as_str(), ShapedSide::Input))
 }

@@ -12,11 +12,12 @@ use crate::domain::{
 };
 use crate::event_pattern::{Fields, Scalar};
 use crate::gzip::{self, MAX_RECORD};
-use crate::telemetry::ShapingMetrics;
+use crate::telemetry::{InputMetrics, LogLimit, ShapingMetrics};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// Bytes of data to match between two yields to other tasks; well below a millisecond of work.
 const CHUNK: usize = 64 << 10;
@@ -45,6 +46,8 @@ pub(super) struct InputShaping {
     pub(super) component: String,
     pub(super) stream: String,
     pub(super) place: RunPlace,
+    pub(super) metrics: InputMetrics,
+    pub(super) log: LogLimit,
 }
 
 /// A record as filters see it.
@@ -132,6 +135,18 @@ impl InputShaping {
         })
     }
 
+    /// The filter left out a record whose data it could not read: perhaps one that the app should have received.
+    fn filtered_compressed(&self, record: &Record, why: DecompressFailure) {
+        self.metrics.not_decompressed(1);
+        let Some(others) = self.log.next(Instant::now()) else { return };
+        let reason = match why {
+            DecompressFailure::Corrupt => "it is not valid gzip",
+            DecompressFailure::TooLarge => "it is larger than the limit after decompression",
+        };
+        let (component, position) = (&self.component, &record.position);
+        tracing::warn!(component, %position, reason, others, "record filtered by its compressed data");
+    }
+
     /// The members of `$metadata`.
     fn metadata(&self, event: &BindingEvent) -> Vec<(&'static str, String)> {
         let origin = &event.origin;
@@ -156,12 +171,17 @@ impl RecordFilter for InputShaping {
         for record in records {
             let is_compressed = gzip::is_wanted(self.decompress, &record.data);
             let reserved = if is_compressed { self.memory.reserve(MAX_RECORD, true).await } else { None };
-            let content = if is_compressed { gzip::decompressed(&record.data, MAX_RECORD).await.ok() } else { None };
+            let result = if is_compressed { Some(gzip::decompressed(&record.data, MAX_RECORD).await) } else { None };
+            let (content, why) = result.map_or((None, None), |result| (result.as_ref().ok().cloned(), result.err()));
             let data = content.as_ref().unwrap_or(&record.data);
             fresh += data.len() + RECORD_OVERHEAD;
             let size = kept + data.len();
             record.is_filtered = !self.shaping.matches(&View { data, record: &*record });
             drop(reserved);
+            // One that passes is counted when it is delivered.
+            if let Some(why) = why.filter(|_| record.is_filtered) {
+                self.filtered_compressed(record, why);
+            }
             // From here on it is counted with the record. What is not kept is decompressed again when it is sent.
             if !record.is_filtered && size <= memory && content.is_some() {
                 (record.decompressed, kept) = (content, size);

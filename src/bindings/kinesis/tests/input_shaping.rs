@@ -3,6 +3,7 @@
 use super::super::super::shaping::{MAX_INLINE, OnError};
 use super::*;
 use crate::domain::{EventOrigin, ShardId};
+use crate::telemetry::Metrics;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::FutureExt;
@@ -23,6 +24,8 @@ fn of(shaping: Shaping, decompress: Decompress) -> InputShaping {
         component: "orders-in".to_owned(),
         stream: "orders".to_owned(),
         place: RunPlace::default(),
+        metrics: Metrics::new().input("orders-in"),
+        log: LogLimit::default(),
     }
 }
 
@@ -98,6 +101,27 @@ async fn a_filter_sees_decompressed_data_and_keeps_as_much_as_there_is_memory_fo
     assert!(records[0].size() > record(gzip(order), 0).size(), "what is kept is counted");
     let broken = chosen(&shaping, vec![record(&b"\x1f\x8bbroken"[..], 0)], 40).await;
     assert!(broken[0].is_filtered);
+}
+
+#[tokio::test]
+async fn a_record_that_is_filtered_because_it_cannot_be_decompressed_is_counted() {
+    let metrics = Metrics::new();
+    let by_data = filter(r#"{"data": {"type": ["order"]}}"#, Decompress::Auto);
+    let by_data = InputShaping { metrics: metrics.input("orders-in"), ..by_data };
+    let broken = || record(&b"\x1f\x8bbroken"[..], 0);
+    let noise = record(gzip(br#"{"type": "noise"}"#), 0);
+    let records = chosen(&by_data, vec![broken(), noise, record("plain", 0)], 40).await;
+    assert!(records.iter().all(|record| record.is_filtered));
+    let counted = |metrics: &Metrics| {
+        let name = "bindd_input_records_not_decompressed_total{component=\"orders-in\"} ";
+        let page = metrics.page().unwrap();
+        page.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(counted(&metrics), 1);
+    let by_key = filter(r#"{"partitionKey": ["eu-7"]}"#, Decompress::Auto);
+    let by_key = InputShaping { metrics: metrics.input("orders-in"), ..by_key };
+    assert!(!chosen(&by_key, vec![broken()], 40).await[0].is_filtered);
+    assert_eq!(counted(&metrics), 1, "what passes is counted when it is delivered");
 }
 
 #[tokio::test]
