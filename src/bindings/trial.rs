@@ -113,7 +113,9 @@ impl Trial {
             Shaped::Filtered => Self::without_record(TrialOutcome::Filtered, None),
             Shaped::Dropped(error) => Self::without_record(TrialOutcome::Dropped, reason(error)),
             Shaped::DeadLetter(error) => Self::without_record(TrialOutcome::DeadLetter, reason(error)),
-            Shaped::Failed(error) => Self::without_record(TrialOutcome::Failed, reason(error)),
+            Shaped::Failed(error) | Shaped::OutOfTime(error) => {
+                Self::without_record(TrialOutcome::Failed, reason(error))
+            }
         }
     }
 }

@@ -199,6 +199,9 @@ pub enum DeliveryError {
         /// When it may be sent.
         wait: Duration,
     },
+    /// The event was not sent, because its transform ran out of time. Another attempt may succeed.
+    #[error("{0}")]
+    NotTransformed(String),
     /// The app responded with 2xx, but the body does not state which events it accepted.
     #[error("the app answered {target} with success, but its body is no batch response: {problem}")]
     InvalidReply {
@@ -222,6 +225,7 @@ impl DeliveryError {
             | Self::ReportedFailed
             | Self::NotHttp { .. }
             | Self::Held { .. }
+            | Self::NotTransformed(_)
             | Self::InvalidReply { .. } => None,
         }
     }
@@ -257,6 +261,7 @@ impl DeliveryError {
             | Self::ReportedFailed
             | Self::NotHttp { .. }
             | Self::Held { .. }
+            | Self::NotTransformed(_)
             | Self::InvalidReply { .. } => None,
         }
     }
@@ -273,6 +278,7 @@ impl DeliveryError {
             | Self::ReportedFailed
             | Self::NotHttp { .. }
             | Self::Held { .. }
+            | Self::NotTransformed(_)
             | Self::InvalidReply { .. } => None,
         }
     }

@@ -43,6 +43,8 @@ pub enum Transformed {
     Dropped(TransformError),
     /// The transform failed. Another attempt would fail too, so the record is given up.
     Failed(TransformError),
+    /// The transform ran out of time, perhaps because this process was stopped for a while. Another attempt may succeed.
+    OutOfTime(TransformError),
 }
 
 /// Why a record could not be transformed: one line of bounded length, without a part of the record.

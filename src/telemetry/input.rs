@@ -134,7 +134,7 @@ impl InputFamilies {
             retried: registry.family("input_records_retried", "Deliveries of records that failed"),
             not_decompressed: registry.family(
                 "input_records_not_decompressed",
-                "Deliveries of records that could not be decompressed, or were too large for it, and were answered",
+                "Records that could not be decompressed, or were too large for it, and were answered by the app or filtered",
             ),
             dead_lettered: registry
                 .family("input_records_dead_lettered", "Records that were given up and stored as dead letters"),
@@ -292,7 +292,7 @@ impl InputMetrics {
         self.retried.inc();
     }
 
-    /// Records were delivered as they are, although they were to be decompressed.
+    /// Records were delivered or filtered as they are, although they were to be decompressed.
     pub fn not_decompressed(&self, records: u64) {
         self.not_decompressed.inc_by(records);
     }

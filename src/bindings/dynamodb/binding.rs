@@ -27,10 +27,9 @@ pub(crate) async fn connect(
     let Spec { table, connection, options, shaping, .. } = spec;
     let connection = aws::connect(&connection).await?;
     let metrics = process.metrics.output(name.as_str());
-    let shaper = shaping.map(|shaping| Shaper {
-        shaping,
-        memory: process.bodies.clone(),
-        metrics: process.metrics.shaping(name.as_str(), ShapedSide::Output),
+    let shaper = shaping.map(|shaping| {
+        let metrics = process.metrics.shaping(name.as_str(), ShapedSide::Output);
+        Shaper::new(name.as_str(), shaping, process.bodies.clone(), metrics)
     });
     let shaper = shaper.map(Arc::new);
     let runner = RetryRunner { policy: options.retry.policy, metrics };

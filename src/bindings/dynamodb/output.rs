@@ -48,7 +48,9 @@ impl Output {
             })?;
         self.metadata_check.warn_about_unknown(&request.metadata);
         if let (Operation::Create, Some(shaper)) = (operation, &cx.shaper) {
-            match shape(shaper, &request.data, &request.metadata).inspect_err(|_| cx.count_refused(1))? {
+            // Boxed, so that the future of a request without a transform stays small.
+            let shaped = Box::pin(shape(shaper, &request.data, &request.metadata)).await;
+            match shaped.inspect_err(|_| cx.count_refused(1))? {
                 ShapedItem::Unchanged => {}
                 ShapedItem::Item(data) => request.data = data,
                 ShapedItem::LeftOut(why) => return Ok(response::left_out(why)),

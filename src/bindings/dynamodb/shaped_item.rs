@@ -22,8 +22,8 @@ pub(super) enum ShapedItem {
 /// # Errors
 /// When the transform fails, and when it makes several items: conditions, versions and returned values of a request are
 /// about one.
-pub(super) fn shape(shaper: &Shaper, data: &[u8], metadata: &Metadata) -> Result<ShapedItem, BindingError> {
-    match shaper.shape(data, None, metadata).map_err(|failure| failure.error)? {
+pub(super) async fn shape(shaper: &Shaper, data: &Bytes, metadata: &Metadata) -> Result<ShapedItem, BindingError> {
+    match shaper.shape(data, None, metadata).await.map_err(|failure| failure.error)? {
         ShapedData::Unchanged => Ok(ShapedItem::Unchanged),
         ShapedData::One(data) => Ok(ShapedItem::Item(data)),
         ShapedData::LeftOut(why) => Ok(ShapedItem::LeftOut(why)),

@@ -3,7 +3,7 @@
 use super::super::Context;
 use super::super::dead_letter::{BindingStore, DeadLetter, FolderStore, OversizeStore};
 use super::super::metadata_check::MetadataCheck;
-use super::super::shaping::Shaper;
+use super::super::shaping::{RunPlace, Shaper};
 use super::super::sides::Sides;
 use super::compressed_writer::CompressedWriter;
 use super::delivery_spec::DeadLetterTarget;
@@ -21,9 +21,8 @@ use crate::domain::{
     Binding, BindingError, BodyFormat, ComponentName, DeadLetterStore, EventSource, RecordWriter, WorkerId,
 };
 use crate::producer::{Ports, Producer, ProducerSettings};
-use crate::telemetry::ShapedSide;
+use crate::telemetry::{LogLimit, ShapedSide};
 use std::num::NonZeroUsize;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -68,10 +67,9 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
         producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
         flush: spec.output.flush.clone().map(|expression| FlushCondition::new(expression, metrics.clone())),
-        shaper: spec.shaping.clone().map(|shaping| Shaper {
-            shaping,
-            memory: context.bodies.clone(),
-            metrics: context.metrics.shaping(name.as_str(), ShapedSide::Output),
+        shaper: spec.shaping.clone().map(|shaping| {
+            let metrics = context.metrics.shaping(name.as_str(), ShapedSide::Output);
+            Shaper::new(name.as_str(), shaping, context.bodies.clone(), metrics)
         }),
         dead_letter,
         metrics,
@@ -155,7 +153,9 @@ fn shaping(name: &ComponentName, spec: &Spec, context: &Context) -> RecordShapin
         copies: if spec.input.delivery.body == BodyFormat::Raw { 1 } else { ENCODED },
         component: name.to_string(),
         stream: spec.stream.name().to_owned(),
-        is_slow: AtomicBool::default(),
+        place: RunPlace::default(),
+        metrics: context.metrics.input(name.as_str()),
+        log: LogLimit::default(),
     };
     shaping.for_consumer(context.metrics.shaping(name.as_str(), ShapedSide::Input))
 }

@@ -3,7 +3,7 @@
 //! The filter decides when records are read, so that what the app does not receive takes no memory and no place. The
 //! transform runs for each delivery, so that outputs take memory only while they are sent. Both see decompressed data.
 
-use super::super::shaping::{ExpressionError, Shaped, Shaping};
+use super::super::shaping::{ExpressionError, RunPlace, Shaped, Shaping};
 use super::super::shaping_memory::{ReservedShaping, ShapingMemory};
 use crate::consumer::RecordShaping;
 use crate::domain::{
@@ -12,24 +12,17 @@ use crate::domain::{
 };
 use crate::event_pattern::{Fields, Scalar};
 use crate::gzip::{self, MAX_RECORD};
-use crate::telemetry::ShapingMetrics;
+use crate::telemetry::{InputMetrics, LogLimit, ShapingMetrics};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes of data to match between two yields to other tasks; well below a millisecond of work.
 const CHUNK: usize = 64 << 10;
 /// What a record takes of that beside its data.
 const RECORD_OVERHEAD: usize = 256;
-/// A larger record is transformed on a thread for blocking work. Programs read and write about 100 MB in a second, so a
-/// smaller one is done in a fraction of a millisecond, which is less than the change of the thread is worth.
-const MAX_INLINE: usize = 32 << 10;
-/// After a run that took longer, the next ones are done on a thread for blocking work, too: a program may loop.
-const MAX_RUN: Duration = Duration::from_millis(1);
 /// What the values of a program take, as a multiple of the record.
 const VALUES: usize = 16;
 /// All outputs of a run together, a limit of the program.
@@ -52,8 +45,9 @@ pub(super) struct InputShaping {
     /// Names for `$metadata`.
     pub(super) component: String,
     pub(super) stream: String,
-    /// The last run took longer than [`MAX_RUN`].
-    pub(super) is_slow: AtomicBool,
+    pub(super) place: RunPlace,
+    pub(super) metrics: InputMetrics,
+    pub(super) log: LogLimit,
 }
 
 /// A record as filters see it.
@@ -107,27 +101,15 @@ impl InputShaping {
         }
     }
 
-    /// Runs the program: on this thread if it is fast, since the change of the thread would take longer.
+    /// Runs the program.
     async fn run(&self, event: &BindingEvent, data: &Bytes) -> Shaped {
-        let (shaped, took) = if data.len() <= MAX_INLINE && !self.is_slow.load(Ordering::Relaxed) {
+        if self.place.is_here(data.len()) {
             // Made only if the program names it.
             let metadata = std::iter::once_with(|| self.metadata(event)).flatten();
-            timed(|| self.shaping.transform(data, metadata))
-        } else {
-            let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
-            let run = tokio::task::spawn_blocking(move || timed(|| shaping.transform(&data, metadata)));
-            match run.await {
-                Ok(ended) => ended,
-                Err(error) => match error.try_into_panic() {
-                    // As a panic on this thread would go on.
-                    Ok(panic) => std::panic::resume_unwind(panic),
-                    // It is aborted only at the end of the process, and then the caller ends too.
-                    Err(_) => std::future::pending().await,
-                },
-            }
-        };
-        self.is_slow.store(took > MAX_RUN, Ordering::Relaxed);
-        shaped
+            return self.place.here(|| self.shaping.transform(data, metadata));
+        }
+        let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
+        self.place.elsewhere(move || shaping.transform(&data, metadata)).await
     }
 
     /// The data as the app receives it without a transform, with the memory that it takes beside the record.
@@ -151,6 +133,18 @@ impl InputShaping {
             }
             Err(why) => (event.data.clone(), ReservedShaping::default(), Some(why)),
         })
+    }
+
+    /// The filter left out a record whose data it could not read: perhaps one that the app should have received.
+    fn filtered_compressed(&self, record: &Record, why: DecompressFailure) {
+        self.metrics.not_decompressed(1);
+        let Some(others) = self.log.next(Instant::now()) else { return };
+        let reason = match why {
+            DecompressFailure::Corrupt => "it is not valid gzip",
+            DecompressFailure::TooLarge => "it is larger than the limit after decompression",
+        };
+        let (component, position) = (&self.component, &record.position);
+        tracing::warn!(component, %position, reason, others, "record filtered by its compressed data");
     }
 
     /// The members of `$metadata`.
@@ -177,12 +171,17 @@ impl RecordFilter for InputShaping {
         for record in records {
             let is_compressed = gzip::is_wanted(self.decompress, &record.data);
             let reserved = if is_compressed { self.memory.reserve(MAX_RECORD, true).await } else { None };
-            let content = if is_compressed { gzip::decompressed(&record.data, MAX_RECORD).await.ok() } else { None };
+            let result = if is_compressed { Some(gzip::decompressed(&record.data, MAX_RECORD).await) } else { None };
+            let (content, why) = result.map_or((None, None), |result| (result.as_ref().ok().cloned(), result.err()));
             let data = content.as_ref().unwrap_or(&record.data);
             fresh += data.len() + RECORD_OVERHEAD;
             let size = kept + data.len();
             record.is_filtered = !self.shaping.matches(&View { data, record: &*record });
             drop(reserved);
+            // One that passes is counted when it is delivered.
+            if let Some(why) = why.filter(|_| record.is_filtered) {
+                self.filtered_compressed(record, why);
+            }
             // From here on it is counted with the record. What is not kept is decompressed again when it is sent.
             if !record.is_filtered && size <= memory && content.is_some() {
                 (record.decompressed, kept) = (content, size);
@@ -228,14 +227,9 @@ impl RecordTransform for InputShaping {
             Shaped::PassedThrough(error) => Transformed::PassedThrough(data, why, failed(error)),
             Shaped::Dropped(error) => Transformed::Dropped(failed(error)),
             Shaped::Failed(error) | Shaped::DeadLetter(error) => Transformed::Failed(failed(error)),
+            Shaped::OutOfTime(error) => Transformed::OutOfTime(failed(error)),
         })
     }
-}
-
-fn timed(run: impl FnOnce() -> Shaped) -> (Shaped, Duration) {
-    let begun = Instant::now();
-    let shaped = run();
-    (shaped, begun.elapsed())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ impl Output {
         mut request: InvokeRequest,
     ) -> Result<ShapedRequest, BindingError> {
         let key = self.known_key(request.metadata.get("partitionKey"));
-        match shaper.shape(&request.data, key, &request.metadata) {
+        match shaper.shape(&request.data, key, &request.metadata).await {
             Ok(ShapedData::Unchanged) => Ok(ShapedRequest::Request(request)),
             Ok(ShapedData::One(data)) => {
                 request.data = data;
@@ -88,9 +88,9 @@ impl Output {
     ) -> Result<Prepared, BindingError> {
         self.next_turn(bulk.options).await?;
         let key = self.known_key(item.partition_key.as_deref());
-        let outputs = match shaper.shape(&item.data, key, bulk.metadata) {
-            Ok(ShapedData::Unchanged) => return self.add(item, bulk).await,
-            Ok(ShapedData::One(data)) => return self.add(Item { data, ..item }, bulk).await,
+        let outputs = match shaper.shape(&item.data, key, bulk.metadata).await {
+            Ok(ShapedData::Unchanged) => return self.add_now(item, bulk).await,
+            Ok(ShapedData::One(data)) => return self.add_now(Item { data, ..item }, bulk).await,
             Ok(ShapedData::LeftOut(why)) => return Ok(Prepared::LeftOut(why)),
             Ok(ShapedData::Several(outputs)) => outputs,
             Err(failure) if self.is_dead_letter(&failure) => {
@@ -111,9 +111,14 @@ impl Output {
         Ok(Prepared::Records(count))
     }
 
-    /// Adds the record of an item.
+    /// Adds the record of an item, in a turn of its own.
     async fn add(&self, item: Item<'_>, bulk: &mut BulkRecords<'_>) -> Result<Prepared, BindingError> {
         self.next_turn(bulk.options).await?;
+        self.add_now(item, bulk).await
+    }
+
+    /// Adds the record of an item in the turn that its transform had.
+    async fn add_now(&self, item: Item<'_>, bulk: &mut BulkRecords<'_>) -> Result<Prepared, BindingError> {
         let record = self.record(item, bulk.metadata, bulk.options)?;
         bulk.records.push(bulk.options.compress(record).await?);
         Ok(Prepared::Records(1))

@@ -1,7 +1,7 @@
 //! A program in jq that a field has.
 
 use crate::domain::{BindingError, FailureKind};
-use crate::jq::{Program, RunError};
+use crate::jq::{Limit, Program, RunError};
 use crate::manifest::Reader;
 use bytes::Bytes;
 use std::fmt;
@@ -9,6 +9,10 @@ use std::sync::Arc;
 
 /// The reason of the error of a record on which a program failed.
 const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
+
+/// The message of a run that may have been stopped with its process.
+const OUT_OF_TIME: &str = "the program was over its limit of time, perhaps because this process was stopped for a while; \
+                           another attempt may succeed, else make the program or the record smaller";
 
 /// The function with which a program makes its own message.
 const ERROR: &str = "error";
@@ -22,8 +26,11 @@ pub struct Expression {
 
 /// Why a program gave no result for a record. Holds no part of the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ExpressionError(String);
+#[error("{text}")]
+pub struct ExpressionError {
+    text: String,
+    is_passing: bool,
+}
 
 impl PartialEq for Expression {
     fn eq(&self, other: &Self) -> bool {
@@ -97,21 +104,44 @@ impl Expression {
     /// it as it is.
     fn error(&self, error: &RunError) -> ExpressionError {
         let is_shown = |message: &str| !self.text.contains(ERROR) || self.text.contains(message);
-        match error {
+        let text = match error {
             RunError::Failed(message) if !is_shown(message) => {
-                let text = "the program called `error` with a message that is not shown, because it may hold data";
-                ExpressionError(text.to_owned())
+                "the program called `error` with a message that is not shown, because it may hold data".to_owned()
             }
-            other => ExpressionError(other.to_string()),
-        }
+            RunError::Limit(Limit::Time) => OUT_OF_TIME.to_owned(),
+            other => other.to_string(),
+        };
+        // A process that is stopped or throttled meanwhile runs out of time with any record. All else is a matter of the
+        // program and the record, a panic of the interpreter too.
+        ExpressionError { text, is_passing: *error == RunError::Limit(Limit::Time) }
+    }
+}
+
+#[cfg(test)]
+impl Expression {
+    /// With a program that is out of time when it first looks at the clock twice.
+    pub(in crate::bindings) fn without_time(text: &str) -> Self {
+        let mut expression = Self::compile(text).unwrap();
+        let limits = crate::jq::Limits { time: std::time::Duration::ZERO, ..crate::jq::Limits::default() };
+        expression.program = expression.program.with_limits(limits);
+        expression
     }
 }
 
 impl ExpressionError {
-    /// The failure of a record. `field` names the program.
+    /// Whether another attempt may succeed: the time was over, perhaps because the process was stopped for a while.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        self.is_passing
+    }
+
+    /// The failure of a record: `TimedOut` if another attempt may succeed, else `Caller`. `field` names the program.
     #[must_use]
     pub fn of_field(&self, field: &str) -> BindingError {
         let text = format!("`{field}` failed on the record: {self}");
+        if self.is_passing {
+            return BindingError::new(FailureKind::TimedOut, text);
+        }
         BindingError::new(FailureKind::Caller, text).with_reason(EXPRESSION_FAILED)
     }
 }

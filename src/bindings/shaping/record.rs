@@ -58,6 +58,8 @@ pub enum Shaped {
     Failed(ExpressionError),
     /// The transform failed, and the record as it was is a dead letter (`dead-letter`).
     DeadLetter(ExpressionError),
+    /// The transform ran out of time, so that another attempt may succeed, whatever `transformOnError` says.
+    OutOfTime(ExpressionError),
 }
 
 impl Shaping {
@@ -89,6 +91,7 @@ impl Shaping {
         match program.outputs(data, metadata) {
             Ok(outputs) if outputs.is_empty() => Shaped::Filtered,
             Ok(outputs) => Shaped::Records(outputs),
+            Err(error) if error.is_passing() => Shaped::OutOfTime(error),
             Err(error) => match on_error {
                 OnError::Fail => Shaped::Failed(error),
                 OnError::Passthrough => Shaped::PassedThrough(error),
@@ -127,7 +130,7 @@ impl Shaped {
             Self::Filtered => Some(ShapingResult::Filtered),
             Self::PassedThrough(_) => Some(ShapingResult::PassedThrough),
             Self::Dropped(_) => Some(ShapingResult::Dropped),
-            Self::Failed(_) => Some(ShapingResult::Failed),
+            Self::Failed(_) | Self::OutOfTime(_) => Some(ShapingResult::Failed),
             Self::DeadLetter(_) => Some(ShapingResult::DeadLetter),
         }
     }
@@ -143,6 +146,12 @@ impl Shaping {
             filter: filter.map(|text| Filter::compile(text, &fields).unwrap()),
             transform: program.map(|program| Transform { program, on_error }),
         }
+    }
+
+    /// A transform that runs out of time with every record.
+    pub(in crate::bindings) fn out_of_time(on_error: OnError) -> Self {
+        let program = Expression::without_time("[range(5000)] | length");
+        Self { filter: None, transform: Some(Transform { program, on_error }) }
     }
 }
 

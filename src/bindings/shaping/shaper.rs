@@ -1,20 +1,26 @@
 //! Filters and transforms the data of requests to an output.
 
+use super::expression::ExpressionError;
 use super::record::{Shaped, Shaping};
+use super::run_place::RunPlace;
 use crate::domain::{BindingError, BodyMemory, FailureKind, InvokeResponse, Metadata, ReservedMemory};
 use crate::event_pattern::{Fields, Scalar};
-use crate::telemetry::ShapingMetrics;
+use crate::telemetry::{LogLimit, ShapingMetrics};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// `filter` and `transform` of an output.
 #[derive(Debug)]
 pub(in crate::bindings) struct Shaper {
-    pub(in crate::bindings) shaping: Arc<Shaping>,
+    component: String,
+    shaping: Arc<Shaping>,
     /// For what transforms make, until it is written: a small request may become large.
-    pub(in crate::bindings) memory: BodyMemory,
-    pub(in crate::bindings) metrics: ShapingMetrics,
+    memory: BodyMemory,
+    metrics: ShapingMetrics,
+    place: RunPlace,
+    log: LogLimit,
 }
 
 /// Why a record is not written, although nothing failed.
@@ -107,25 +113,42 @@ pub(in crate::bindings) fn shape_request(
 }
 
 impl Shaper {
-    /// As [`shape_request`], and counts what happened.
+    pub(in crate::bindings) fn new(
+        component: &str,
+        shaping: Arc<Shaping>,
+        memory: BodyMemory,
+        metrics: ShapingMetrics,
+    ) -> Self {
+        let (place, log) = (RunPlace::default(), LogLimit::default());
+        Self { component: component.to_owned(), shaping, memory, metrics, place, log }
+    }
+
+    /// As [`shape_request`], and counts what happened. Large records and slow programs do not block the thread.
     ///
     /// # Errors
     /// When the transform fails and the component does not say to go on; `Unavailable` when what it made does not fit into
     /// the memory for bodies.
-    pub(in crate::bindings) fn shape(
+    pub(in crate::bindings) async fn shape(
         &self,
-        data: &[u8],
+        data: &Bytes,
         partition_key: Option<&str>,
         metadata: &Metadata,
     ) -> Result<ShapedData, TransformFailure> {
-        let shaped = shape_request(&self.shaping, data, partition_key, metadata);
+        let shaped = self.run(data, partition_key, metadata).await;
         if let Some(result) = shaped.counted() {
             self.metrics.count(result);
         }
         match shaped {
-            Shaped::Unchanged | Shaped::PassedThrough(_) => Ok(ShapedData::Unchanged),
+            Shaped::Unchanged => Ok(ShapedData::Unchanged),
             Shaped::Filtered => Ok(ShapedData::LeftOut(LeftOut::Filtered)),
-            Shaped::Dropped(_) => Ok(ShapedData::LeftOut(LeftOut::Dropped)),
+            Shaped::PassedThrough(error) => {
+                self.log(&error, "the record is written as it is");
+                Ok(ShapedData::Unchanged)
+            }
+            Shaped::Dropped(error) => {
+                self.log(&error, "the record is dropped");
+                Ok(ShapedData::LeftOut(LeftOut::Dropped))
+            }
             Shaped::Records(outputs) => {
                 let outputs = self.held(outputs)?;
                 Ok(match <[Bytes; 1]>::try_from(outputs) {
@@ -133,13 +156,28 @@ impl Shaper {
                     Err(outputs) => ShapedData::Several(outputs),
                 })
             }
-            Shaped::Failed(error) => {
+            Shaped::Failed(error) | Shaped::OutOfTime(error) => {
                 Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: false })
             }
             Shaped::DeadLetter(error) => {
                 Err(TransformFailure { error: error.of_field("transform"), is_dead_letter: true })
             }
         }
+    }
+
+    /// A failure that the caller does not see as an error.
+    fn log(&self, error: &ExpressionError, consequence: &'static str) {
+        let Some(others) = self.log.next(Instant::now()) else { return };
+        tracing::warn!(component = self.component, others, consequence, %error, "transform failed");
+    }
+
+    async fn run(&self, data: &Bytes, partition_key: Option<&str>, metadata: &Metadata) -> Shaped {
+        if self.place.is_here(data.len()) {
+            return self.place.here(|| shape_request(&self.shaping, data, partition_key, metadata));
+        }
+        let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), metadata.clone());
+        let key = partition_key.map(str::to_owned);
+        self.place.elsewhere(move || shape_request(&shaping, &data, key.as_deref(), &metadata)).await
     }
 
     /// The outputs, with their memory reserved until the last of them is dropped.
@@ -155,49 +193,5 @@ impl Shaper {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::expression::Expression;
-    use super::super::record::{OnError, Transform};
-    use super::*;
-    use crate::telemetry::{Metrics, ShapedSide};
-
-    fn shaper(program: &str, memory: BodyMemory) -> Shaper {
-        let program = Expression::compile(program).unwrap();
-        let transform = Some(Transform { program, on_error: OnError::DeadLetter });
-        let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
-        Shaper { shaping: Arc::new(Shaping { filter: None, transform }), memory, metrics }
-    }
-
-    #[test]
-    fn what_a_transform_makes_takes_memory_until_it_is_dropped() {
-        let memory = BodyMemory::new(Some(10));
-        let shaper = shaper("., .", memory.clone());
-        let Ok(ShapedData::Several(outputs)) = shaper.shape(b"1234", None, &Metadata::default()) else { panic!("one") };
-        let full = shaper.shape(b"12", None, &Metadata::default()).unwrap_err();
-        assert_eq!((full.error.kind(), full.is_dead_letter), (FailureKind::Unavailable, false));
-        let last = outputs[1].slice(1..);
-        drop(outputs);
-        assert!(memory.reservation().grow(3).is_err(), "a slice holds all of it");
-        drop(last);
-        memory.reservation().grow(10).unwrap();
-    }
-
-    #[test]
-    fn a_record_was_left_out_only_if_the_response_says_so() {
-        let is_reported = |key: &'static str, value: &str| {
-            let metadata = vec![(key.into(), value.to_owned())];
-            LeftOut::is_reported_in(&InvokeResponse { metadata, ..InvokeResponse::default() })
-        };
-        assert!(is_reported("filtered", "true") && is_reported("dropped", "true"));
-        assert!(!is_reported("filtered", "2") && !is_reported("sequenceNumber", "true"));
-    }
-
-    #[test]
-    fn the_counts_of_a_bulk_add_up() {
-        let text = |counts: Vec<(Cow<'static, str>, String)>| {
-            counts.iter().map(|(key, count)| format!("{key}={count} ")).collect::<String>()
-        };
-        assert_eq!(text(counts(3, 1, [0, 0])), "succeeded=2 failed=1 ");
-        assert_eq!(text(counts(9, 1, [2, 3])), "succeeded=3 failed=1 filtered=2 dropped=3 ");
-    }
-}
+#[path = "tests/shaper.rs"]
+mod tests;

@@ -47,6 +47,8 @@ pub(super) struct RequestEnd {
     pub(super) dropped: Vec<(LaneId, Unit, TransformError)>,
     /// The transform failed. No record of these lanes was sent.
     pub(super) failed: Vec<(LaneId, Unit, TransformError)>,
+    /// The transform ran out of time. No record of these lanes was sent, and another attempt may succeed.
+    pub(super) out_of_time: Vec<(LaneId, Unit, TransformError)>,
     /// They go back to their lanes: the request was full, or an earlier record of the lane failed.
     pub(super) unsent: Batch,
     /// The first of the records that were sent as they are because the transform failed.
@@ -223,7 +225,8 @@ impl RequestEnd {
     /// Whether the record of the lane that was sorted last waits, or failed.
     fn is_blocked_by_last(&self, lane: LaneId) -> bool {
         let is_last_unsent = self.unsent.last().is_some_and(|(last, _)| *last == lane);
-        is_last_unsent || self.failed.last().is_some_and(|(last, ..)| *last == lane)
+        let is_last = |of: &[(LaneId, Unit, TransformError)]| of.last().is_some_and(|(last, ..)| *last == lane);
+        is_last_unsent || is_last(&self.failed) || is_last(&self.out_of_time)
     }
 }
 
@@ -268,8 +271,9 @@ fn sort(
         }
         Transformed::Dropped(error) => end.dropped.push((lane, unit, error)),
         // The lane sends what is before it first.
-        Transformed::Failed(_) if is_after_another => end.unsent.push((lane, unit)),
+        Transformed::Failed(_) | Transformed::OutOfTime(_) if is_after_another => end.unsent.push((lane, unit)),
         Transformed::Failed(error) => end.failed.push((lane, unit, error)),
+        Transformed::OutOfTime(error) => end.out_of_time.push((lane, unit, error)),
     }
     None
 }

@@ -42,8 +42,8 @@ impl Delivery {
     }
 
     fn request_ended(&mut self, end: RequestEnd) -> Vec<u64> {
-        let RequestEnd { sent, filtered, dropped, failed, unsent, passed_through } = end;
-        let failed_lanes: HashSet<LaneId> = failed.iter().map(|(lane, ..)| *lane).collect();
+        let RequestEnd { sent, filtered, dropped, failed, out_of_time, unsent, passed_through } = end;
+        let failed_lanes: HashSet<LaneId> = failed.iter().chain(&out_of_time).map(|(lane, ..)| *lane).collect();
         let lanes = filtered.iter().chain(&unsent).map(|(lane, _)| *lane);
         let lanes = lanes.chain(dropped.iter().map(|(lane, ..)| *lane));
         let lanes: Vec<LaneId> = lanes.filter(|lane| !failed_lanes.contains(lane)).collect();
@@ -73,6 +73,9 @@ impl Delivery {
             let result = if has_target { ShapingResult::DeadLetter } else { ShapingResult::Failed };
             self.to.shaping.count(result, 1);
             self.give_up(lane, unit);
+        }
+        for (lane, unit, error) in out_of_time {
+            self.failed_as(vec![(lane, unit)], &DeliveryError::NotTransformed(error.to_string()), Failure::Counted);
         }
         // A lane whose records were answered has its state already.
         lanes.into_iter().for_each(|lane| self.lanes.release(lane, None));
@@ -167,6 +170,8 @@ impl Delivery {
         for (index, (lane, mut unit)) in batch.into_iter().enumerate().rev() {
             if is_sent {
                 self.metrics.retried();
+            }
+            if is_sent && !matches!(error, DeliveryError::NotTransformed(_)) {
                 unit.event.attempt = unit.event.attempt.saturating_add(1);
             }
             if matches!(error, DeliveryError::NotHttp { .. }) {

@@ -340,6 +340,7 @@ fn word(reply: &Result<Accepted, DeliveryError>) -> &'static str {
         Err(DeliveryError::InvalidHead { .. }) => "invalid head",
         Err(DeliveryError::ReportedFailed) => "reported as failed",
         Err(DeliveryError::Held { .. }) => "held",
+        Err(DeliveryError::NotTransformed(_)) => "not transformed",
         Err(DeliveryError::InvalidReply { .. }) => "invalid",
     }
 }

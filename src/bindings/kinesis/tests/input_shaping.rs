@@ -1,8 +1,9 @@
 //! Filters and transforms of an input, without a stream.
 
-use super::super::super::shaping::OnError;
+use super::super::super::shaping::{MAX_INLINE, OnError};
 use super::*;
 use crate::domain::{EventOrigin, ShardId};
+use crate::telemetry::Metrics;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::FutureExt;
@@ -22,7 +23,9 @@ fn of(shaping: Shaping, decompress: Decompress) -> InputShaping {
         copies: 1,
         component: "orders-in".to_owned(),
         stream: "orders".to_owned(),
-        is_slow: AtomicBool::default(),
+        place: RunPlace::default(),
+        metrics: Metrics::new().input("orders-in"),
+        log: LogLimit::default(),
     }
 }
 
@@ -101,6 +104,27 @@ async fn a_filter_sees_decompressed_data_and_keeps_as_much_as_there_is_memory_fo
 }
 
 #[tokio::test]
+async fn a_record_that_is_filtered_because_it_cannot_be_decompressed_is_counted() {
+    let metrics = Metrics::new();
+    let by_data = filter(r#"{"data": {"type": ["order"]}}"#, Decompress::Auto);
+    let by_data = InputShaping { metrics: metrics.input("orders-in"), ..by_data };
+    let broken = || record(&b"\x1f\x8bbroken"[..], 0);
+    let noise = record(gzip(br#"{"type": "noise"}"#), 0);
+    let records = chosen(&by_data, vec![broken(), noise, record("plain", 0)], 40).await;
+    assert!(records.iter().all(|record| record.is_filtered));
+    let counted = |metrics: &Metrics| {
+        let name = "bindd_input_records_not_decompressed_total{component=\"orders-in\"} ";
+        let page = metrics.page().unwrap();
+        page.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(counted(&metrics), 1);
+    let by_key = filter(r#"{"partitionKey": ["eu-7"]}"#, Decompress::Auto);
+    let by_key = InputShaping { metrics: metrics.input("orders-in"), ..by_key };
+    assert!(!chosen(&by_key, vec![broken()], 40).await[0].is_filtered);
+    assert_eq!(counted(&metrics), 1, "what passes is counted when it is delivered");
+}
+
+#[tokio::test]
 async fn decompressed_data_are_sent_and_take_memory_while_they_are() {
     let shaping = filter(r#"{"data": [{"exists": true}]}"#, Decompress::Gzip);
     let content = vec![b'x'; 100 << 10];
@@ -170,6 +194,16 @@ async fn a_failure_is_what_the_field_says_and_quotes_nothing() {
 }
 
 #[tokio::test]
+async fn a_transform_that_is_out_of_time_is_no_fault_of_the_record() {
+    for on_error in [OnError::Fail, OnError::Passthrough, OnError::DropCounted, OnError::DeadLetter] {
+        let shaping = of(Shaping::out_of_time(on_error), Decompress::Off);
+        let transformed = shaping.transform(&event("1"), None, true).await;
+        assert!(matches!(transformed, Some(Transformed::OutOfTime(_))), "{on_error:?}: {transformed:?}");
+        assert_eq!(shaping.memory.free(), ShapingMemory::TOTAL);
+    }
+}
+
+#[tokio::test]
 async fn the_app_can_see_that_a_record_which_passed_through_is_still_compressed() {
     let shaping = transform(".", OnError::Passthrough);
     let broken = event(&b"\x1f\x8bbroken"[..]);
@@ -187,7 +221,7 @@ fn large_records_and_slow_programs_run_on_a_thread_for_blocking_work() {
             // The only such thread is busy.
             let (release, held) = std::sync::mpsc::channel::<()>();
             let other = tokio::task::spawn_blocking(move || held.recv().is_err());
-            shaping.is_slow.store(is_slow, Ordering::Relaxed);
+            shaping.place.set_slow(is_slow);
             let data = event(format!("\"{text}\""));
             let mut running = std::pin::pin!(shaping.transform(&data, None, true));
             assert!(running.as_mut().now_or_never().is_none(), "this thread is free meanwhile");

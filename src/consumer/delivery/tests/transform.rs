@@ -8,6 +8,7 @@ use crate::telemetry::ShapedSide;
 use async_trait::async_trait;
 use bytes::Bytes;
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Decides by the first letter of the text, which is the key of the record.
 #[derive(Debug)]
@@ -148,6 +149,51 @@ async fn without_a_dead_letter_a_failed_transform_blocks_its_key_as_a_refused_re
     bench.push("faf");
     assert_eq!(bench.done(3).await.len(), 3);
     assert_eq!((bench.counter("records_dropped"), shaped(&bench, "failed")), (2, 2));
+}
+
+/// Runs out of time with records of the key `t`, as often as it says.
+#[derive(Debug)]
+struct Stopped(AtomicU32);
+
+#[async_trait]
+impl RecordTransform for Stopped {
+    async fn transform(&self, event: &BindingEvent, _: Option<&Bytes>, _: bool) -> Option<Transformed> {
+        let spend = |left: u32| left.checked_sub(1);
+        if event.data.starts_with(b"t") && self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok() {
+            return Some(Transformed::OutOfTime(TransformError("out of time".to_owned())));
+        }
+        Some(Transformed::Outputs(vec![event.data.clone()]))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_whose_transform_ran_out_of_time_comes_again_and_its_key_waits() {
+    let settings = DeliverySettings { max_attempts: Some(4), ..batches(Order::Key) };
+    let mut bench = bench(settings, Act::Accept, true);
+    bench.delivery.to.shaping.transform = Some(Arc::new(Stopped(AtomicU32::new(3))));
+    bench.push("tatb");
+    let mut done = bench.done(4).await;
+    done.sort_unstable();
+    assert_eq!(done, [0, 1, 2, 3]);
+    let sent = texts(&bench).concat();
+    let of_key: Vec<_> = sent.iter().map(String::as_str).filter(|text| text.starts_with('t')).collect();
+    assert_eq!((of_key, sent.len()), (vec!["t0", "t2"], 4));
+    assert!(bench.seen().iter().all(|seen| seen.attempts.iter().all(|attempt| *attempt == 1)));
+    assert!(bench.letters.stored.lock().unwrap().is_empty());
+    assert_eq!((bench.counter("records_retried"), bench.delivery.budget().held()), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transform_that_is_always_out_of_time_uses_up_the_attempts() {
+    let settings = DeliverySettings { max_attempts: Some(3), ..batches(Order::Key) };
+    let mut bench = bench(settings, Act::Accept, true);
+    bench.delivery.to.shaping.transform = Some(Arc::new(Stopped(AtomicU32::new(u32::MAX))));
+    bench.push("ta");
+    assert_eq!(bench.done(2).await, [1, 0]);
+    let letters = bench.letters.stored.lock().unwrap().clone();
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.reason, letter.event.attempt), (GiveUpReason::Attempts, 3));
+    assert_eq!(letter.error.as_deref(), Some("the transform failed: out of time"));
 }
 
 #[tokio::test(start_paused = true)]

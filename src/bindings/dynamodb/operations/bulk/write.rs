@@ -101,7 +101,7 @@ async fn parse_puts(cx: &TableContext, request: &Request) -> Result<(Writes, Opt
     Ok((puts, version, made))
 }
 
-/// The item after the filter and the transform.
+/// The item after the filter and the transform. `text` is a part of the data of the request.
 async fn shaped(cx: &TableContext, request: &Request, text: &[u8]) -> Result<ShapedItem, BindingError> {
     let Some(shaper) = &cx.shaper else { return Ok(ShapedItem::Unchanged) };
     if Instant::now() >= request.deadline {
@@ -110,7 +110,7 @@ async fn shaped(cx: &TableContext, request: &Request, text: &[u8]) -> Result<Sha
     }
     // A program may take a while, and other tasks of this thread wait.
     tokio::task::yield_now().await;
-    shape(shaper, text, &request.metadata)
+    Box::pin(shape(shaper, &request.data.slice_ref(text), &request.metadata)).await
 }
 
 /// Deletes the items of `keys`; one that does not exist is success too.
