@@ -184,7 +184,7 @@ pub enum RefusalKind {
     /// The files do not allow it.
     Conflict,
     TooLarge,
-    /// There is no room for more documents.
+    /// As many documents are kept as may be.
     Full,
     /// The new component cannot be connected, or its service refuses it.
     Unusable,
