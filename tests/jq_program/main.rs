@@ -301,9 +301,12 @@ const VALUES: [&str; 18] = [
 #[test]
 fn functions_give_what_jq_gives_on_each_kind_of_value() {
     let inputs = VALUES.join("\n");
+    let mut compared = 0;
     for function in FUNCTIONS {
         let program = format!("[try [{function}] catch \"failed\"]");
-        let theirs = by_jq(&program, &inputs).unwrap_or_else(|| panic!("{function} is no program of jq"));
+        // Older versions of jq have fewer functions.
+        let Some(theirs) = by_jq(&program, &inputs) else { continue };
+        compared += 1;
         assert_eq!(theirs.len(), VALUES.len(), "{function}");
         for (value, theirs) in VALUES.into_iter().zip(theirs) {
             let ours = by_bindd(&program, value).unwrap().concat();
@@ -311,4 +314,5 @@ fn functions_give_what_jq_gives_on_each_kind_of_value() {
             assert!(is_same(&theirs, &ours), "{function} on {value}\n   jq: {theirs}\nbindd: {ours}");
         }
     }
+    assert!(compared > 100, "only {compared} functions were compared");
 }
