@@ -1,6 +1,5 @@
 //! Programs in Java against the embedded services: the AWS SDK with its defaults, which use CBOR, the Kinesis Client
-//! Library, and Dapr's SDK. Run with `cargo test --features java --test java_sdk`, which needs a JDK of version 17 or
-//! later and Maven.
+//! Library, and Dapr's SDK. Run with `cargo test --test java_sdk`, which needs a JDK of version 17 or later and Maven.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 

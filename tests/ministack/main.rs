@@ -1,5 +1,5 @@
-//! Outputs and the lease table against the emulator ministack: `cargo test --features ministack --test ministack`. Install
-//! it by `pip install ministack==1.5.33`; the variable `MINISTACK` names the program if it is not on the `PATH`.
+//! Outputs and the lease table against the emulator ministack: `cargo test --test ministack`. Install it by
+//! `pip install ministack==1.5.33`; the variable `MINISTACK` names the program if it is not on the `PATH`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a panic is how a test fails")]
 
 #[path = "../daemon/faulty_backend/assertions.rs"]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 400;
 const PARTS: u64 = 4;
 /// Far more than a seed needs, in the time of the paused clock.
 const TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// The seeds of one simulation: `PREFIX_SEEDS` says how many (1,000 if unset), `PREFIX_FIRST` the first one.
+/// The seeds of one simulation: `PREFIX_SEEDS` says how many (400 if unset), `PREFIX_FIRST` the first one.
 pub(crate) struct Seeds {
     prefix: &'static str,
     first: u64,

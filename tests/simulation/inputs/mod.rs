@@ -1,5 +1,5 @@
 //! The consumer on in-memory streams and leases. A seed decides the settings, and when workers crash, freeze, lose their
-//! network or the app, and the stream is resharded. `BINDD_SIMULATION_SEEDS` is the number of seeds (1,000 if unset),
+//! network or the app, and the stream is resharded. `BINDD_SIMULATION_SEEDS` is the number of seeds (400 if unset),
 //! `BINDD_SIMULATION_FIRST` the first one.
 //!
 //! | fault | where |

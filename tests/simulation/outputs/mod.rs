@@ -1,5 +1,5 @@
 //! The producer against a model stream: every result is compared with the records in the stream.
-//! `BINDD_OUTPUT_SIMULATION_SEEDS` is the number of seeds (1,000 if unset), `BINDD_OUTPUT_SIMULATION_FIRST` the first one.
+//! `BINDD_OUTPUT_SIMULATION_SEEDS` is the number of seeds (400 if unset), `BINDD_OUTPUT_SIMULATION_FIRST` the first one.
 
 mod caller;
 mod invariants;
