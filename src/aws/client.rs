@@ -58,9 +58,6 @@ pub struct Connection {
 /// `Caller` when no region can be found or the CA file can't be used; with `fail_fast`, `Unavailable` when no source has
 /// credentials.
 pub async fn connect(settings: &ConnectionSettings) -> Result<Connection, BindingError> {
-    if let Some(interval) = settings.tcp_keep_alive {
-        tracing::warn!(?interval, "tcpKeepAlive ignored; the HTTP client has no such setting");
-    }
     check_endpoint_variables(settings, &ProcessEnvironment)?;
     let transport = Transport::new(settings)?;
     let http = transport.http_client();

@@ -32,8 +32,6 @@ pub struct ConnectionSettings {
     pub max_connections: Option<NonZeroUsize>,
     pub connect_timeout: Duration,
     pub connection_idle_timeout: Duration,
-    /// Has no effect, and a warning says so.
-    pub tcp_keep_alive: Option<Duration>,
     /// A PEM file of further certificate authorities to trust (`caBundle`, else `AWS_CA_BUNDLE`).
     pub ca_bundle: Option<PathBuf>,
     pub metrics: Option<CredentialMetrics>,
@@ -55,7 +53,6 @@ impl Default for ConnectionSettings {
             max_connections: None,
             connect_timeout: Duration::from_millis(3_100),
             connection_idle_timeout: Duration::from_secs(90),
-            tcp_keep_alive: None,
             ca_bundle: None,
             metrics: None,
             tracer: Tracer::default(),

@@ -18,7 +18,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub(super) fn read_connection(reader: &mut Reader<'_>, arn_region: Option<(&'static str, &str)>) -> ConnectionSettings {
     let default = ConnectionSettings::default();
     let max_connections = reader.number("maxConnections", 0..=100_000).and_then(|max| usize::try_from(max).ok());
-    let keep_alive = reader.duration("tcpKeepAlive", Duration::ZERO..=HOUR);
+    if reader.duration("tcpKeepAlive", Duration::ZERO..=HOUR).is_some_and(|interval| !interval.is_zero()) {
+        let text = "it has no effect, because the HTTP client has no such setting; leave it out, or see \
+                    `connectionIdleTimeout`, after which an idle connection is closed";
+        reader.notice("tcpKeepAlive", text);
+    }
     let region = read_region(reader, arn_region);
     let credentials = read_keys(reader);
     let identity = read_identity(reader, region.as_deref());
@@ -36,7 +40,6 @@ pub(super) fn read_connection(reader: &mut Reader<'_>, arn_region: Option<(&'sta
         connection_idle_timeout: reader
             .duration("connectionIdleTimeout", MILLISECOND..=24 * HOUR)
             .unwrap_or(default.connection_idle_timeout),
-        tcp_keep_alive: keep_alive.filter(|interval| !interval.is_zero()),
         ca_bundle: reader.text("caBundle").map(PathBuf::from),
         metrics: None,
         tracer: default.tracer,

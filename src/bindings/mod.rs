@@ -35,7 +35,7 @@ pub mod secretstores;
 pub mod shaping;
 mod shaping_memory;
 mod sides;
-mod strict_json;
+pub(crate) mod strict_json;
 pub mod trial;
 mod try_component;
 

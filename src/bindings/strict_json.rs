@@ -18,7 +18,7 @@ const MAX_SHOWN: usize = 40;
 /// # Errors
 /// `Caller` with what is wrong: an unknown field, with a suggestion and the known fields; a missing or duplicate field; else
 /// line and column. Never shows a value.
-pub(super) fn read<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, BindingError> {
+pub(crate) fn read<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, BindingError> {
     let invalid = |what: String| BindingError::new(FailureKind::Caller, what);
     // serde would also take an array, as the fields in their order.
     if text.trim_ascii_start().first() != Some(&b'{') {

@@ -1,8 +1,16 @@
 //! What a component does with one record, without writing or delivering it, as `bindd try` shows it.
 
 use super::shaping::{ExpressionError, Shaped};
-use crate::domain::{BindingError, Metadata};
+use crate::domain::{BindingError, DataForm, EventOrigin, FailureKind, Metadata, RecordPosition, ShardId, Timestamp};
 use bytes::Bytes;
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// The record of Lambda's sample event for Kinesis: what a record has of which nothing else is known.
+const SAMPLE_SHARD: &str = "shardId-000000000000";
+const SAMPLE_SEQUENCE: &str = "49545115243490985018280067714973144582180062593244200961";
+const SAMPLE_KEY: &str = "partitionKey-03";
+const SAMPLE_ARRIVAL: f64 = 1_428_537_600.0;
 
 /// A side of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +27,74 @@ pub struct TrialInput {
     pub is_raw: bool,
     /// At an output: the metadata of the request.
     pub metadata: Metadata,
-    /// At an input: the partition key of the record.
+    /// At an input: what is known of the record.
+    pub origin: TrialOrigin,
+}
+
+/// What is known of a record of a stream; the rest is that of Lambda's sample event.
+#[derive(Debug, Clone, Default)]
+pub struct TrialOrigin {
     pub partition_key: Option<String>,
-    /// At an input: the sequence number of the record.
+    pub shard: Option<String>,
+    /// With `:` and the position within an aggregate, for later records of one.
     pub sequence_number: Option<String>,
-    /// At an input: when the record arrived in the stream, in seconds since 1970.
+    /// In seconds since 1970.
     pub arrival: Option<f64>,
+}
+
+impl TrialOrigin {
+    /// # Errors
+    /// What is wrong with a value.
+    pub(super) fn event_origin(&self) -> Result<EventOrigin, String> {
+        Ok(EventOrigin {
+            shard: ShardId::new(self.shard.as_deref().unwrap_or(SAMPLE_SHARD)),
+            position: position(self.sequence_number.as_deref().unwrap_or(SAMPLE_SEQUENCE))?,
+            partition_key: self.partition_key.clone().unwrap_or_else(|| SAMPLE_KEY.to_owned()),
+            arrival: Some(timestamp(self.arrival.unwrap_or(SAMPLE_ARRIVAL))?),
+            is_damaged_aggregate: false,
+            part: 0,
+        })
+    }
+}
+
+fn position(text: &str) -> Result<RecordPosition, String> {
+    let (sequence, sub_sequence) = text.split_once(':').unwrap_or((text, "0"));
+    match (sequence.parse(), sub_sequence.parse()) {
+        (Ok(sequence), Ok(sub_sequence)) => Ok(RecordPosition { sequence, sub_sequence }),
+        _ => Err("`sequenceNumber` is not a sequence number: write its digits".to_owned()),
+    }
+}
+
+fn timestamp(seconds: f64) -> Result<Timestamp, String> {
+    // A duration of so many seconds, because it refuses what is out of range.
+    let millis = Duration::try_from_secs_f64((seconds * 1_000.0).round());
+    let millis = millis.ok().and_then(|millis| i64::try_from(millis.as_secs()).ok());
+    let wrong = || "`approximateArrivalTimestamp` is not a number of seconds since 1970".to_owned();
+    millis.map(Timestamp::from_millis).ok_or_else(wrong)
+}
+
+impl TrialInput {
+    /// How a request to an output has the data: a text that is not JSON can only be its body.
+    ///
+    /// # Errors
+    /// `Caller` when the data is not JSON, and the component allows no such body.
+    pub(super) fn form(&self, allows_raw_body: bool) -> Result<DataForm, BindingError> {
+        if self.is_raw {
+            return Ok(DataForm::Raw);
+        }
+        match serde_json::from_slice::<&RawValue>(&self.data) {
+            Ok(_) => Ok(DataForm::Json),
+            Err(_) if allows_raw_body => Ok(DataForm::Raw),
+            Err(error) => {
+                let text = format!(
+                    "the record is not JSON (column {}), so a request with it would be refused: write JSON, such as text \
+                     in quotes; only a Kinesis component with `allowRawBody` takes any body",
+                    error.column()
+                );
+                Err(BindingError::new(FailureKind::Caller, text))
+            }
+        }
+    }
 }
 
 /// What becomes of a record.

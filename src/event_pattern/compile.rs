@@ -44,9 +44,8 @@ const EXAMPLE: &str = r#"write a pattern such as `{"data": {"type": ["order"]}}`
 fn patterns(json: Json) -> Result<Vec<(String, Json)>, PatternError> {
     let list = match json {
         Json::Array(list) => list,
-        Json::Object(members) if matches!(members.as_slice(), [(name, _)] if name == "Filters") => {
-            return lambda_filters(members);
-        }
+        Json::Object(members) if is_only(&members, "FilterCriteria") => return filter_criteria(members),
+        Json::Object(members) if is_only(&members, "Filters") => return lambda_filters(members),
         object @ Json::Object(_) => return Ok(vec![(String::new(), object)]),
         Json::String(_) | Json::Number(_) | Json::Literal(_) => {
             return Err(PatternError::new("a filter is a JSON object or a list of them", EXAMPLE));
@@ -58,9 +57,26 @@ fn patterns(json: Json) -> Result<Vec<(String, Json)>, PatternError> {
     Ok(list.into_iter().enumerate().map(|(index, pattern)| (format!("[{index}]"), pattern)).collect())
 }
 
+/// Whether an object has one member, of this name.
+fn is_only(members: &[(String, Json)], name: &str) -> bool {
+    matches!(members, [(known, _)] if known == name)
+}
+
+const LAMBDA_FILTERS: &str = r#"write `{"Filters": [{"Pattern": "{\"data\": …}"}]}`, or only the pattern"#;
+
+/// The member of an event source mapping that holds the list of filters.
+fn filter_criteria(members: Vec<(String, Json)>) -> Result<Vec<(String, Json)>, PatternError> {
+    match members.into_iter().next() {
+        Some((_, Json::Object(inner))) if is_only(&inner, "Filters") => {
+            lambda_filters(inner).map_err(|error| error.below("FilterCriteria"))
+        }
+        _ => Err(PatternError::new("`FilterCriteria` must have one member, the list `Filters`", LAMBDA_FILTERS)),
+    }
+}
+
 /// The `FilterCriteria` of Lambda, in which each pattern is the text of a JSON object.
 fn lambda_filters(members: Vec<(String, Json)>) -> Result<Vec<(String, Json)>, PatternError> {
-    let remedy = r#"write `{"Filters": [{"Pattern": "{\"data\": …}"}]}`, or only the pattern"#;
+    let remedy = LAMBDA_FILTERS;
     let mut patterns = Vec::new();
     for (_, filters) in members {
         let Json::Array(filters) = filters else { return Err(PatternError::new("`Filters` is not a list", remedy)) };

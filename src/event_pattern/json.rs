@@ -1,8 +1,7 @@
 //! JSON with its numbers as they are written, and without members of the same name.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use crate::domain::{JsonMembers, JsonText};
 use serde_json::value::RawValue;
-use std::fmt;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Json {
@@ -34,9 +33,15 @@ impl Json {
         Ok(match text.as_bytes().first() {
             Some(b'"') => Self::String(serde_json::from_str(text).map_err(failed)?),
             Some(b'{') => {
-                let Members(members) = serde_json::from_str(text).map_err(failed)?;
-                let members = members.into_iter().map(|(name, value)| Ok((name, Self::read(value, depth)?)));
-                Self::Object(members.collect::<Result<_, String>>()?)
+                let JsonMembers(raw) = serde_json::from_str(text).map_err(failed)?;
+                let mut members: Vec<(String, Self)> = Vec::with_capacity(raw.len());
+                for (JsonText(name), value) in raw {
+                    if members.iter().any(|(known, _)| *known == name) {
+                        return Err(format!("`{name}` is written twice"));
+                    }
+                    members.push((name.into_owned(), Self::read(value, depth)?));
+                }
+                Self::Object(members)
             }
             Some(b'[') => {
                 let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;
@@ -45,34 +50,5 @@ impl Json {
             Some(b't' | b'f' | b'n') => Self::Literal(text.to_owned()),
             Some(_) | None => Self::Number(text.to_owned()),
         })
-    }
-}
-
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members: Vec<(String, &RawValue)> = Vec::new();
-        while let Some((name, value)) = map.next_entry::<String, _>()? {
-            if members.iter().any(|(known, _)| *known == name) {
-                return Err(A::Error::custom(format_args!("`{name}` is written twice")));
-            }
-            members.push((name, value));
-        }
-        Ok(Members(members))
     }
 }

@@ -49,13 +49,20 @@ pub trait Fields {
 }
 
 impl Filter {
-    /// Compiles one pattern, a JSON array of patterns, or the `FilterCriteria` of Lambda (`{"Filters": [{"Pattern": "…"}]}`).
+    /// Compiles one pattern, a JSON array of patterns, or the `FilterCriteria` of Lambda (`{"Filters": [{"Pattern": "…"}]}`,
+    /// also with this name around it).
     /// `fields` are the fields beside `data` that a record may have.
     ///
     /// # Errors
     /// With the place of the first problem, and what to write.
     pub fn compile(text: &str, fields: &[&str]) -> Result<Self, PatternError> {
         compile::filter(text, fields).map(|alternatives| Self { alternatives })
+    }
+
+    /// Whether a pattern names this field beside `data`.
+    #[must_use]
+    pub fn names(&self, field: &str) -> bool {
+        self.alternatives.iter().flat_map(|pattern| &pattern.fields).any(|known| known.name == field)
     }
 
     /// Whether one of the patterns matches.

@@ -9,7 +9,7 @@
 use super::error::MalformedRequest;
 use super::json_path::path_after;
 use super::{encoding, go_syntax};
-use crate::domain::{DataForm, InvokeRequest, JsonText, Metadata, slice_or_copy};
+use crate::domain::{DataForm, InvokeRequest, JsonMembers, JsonText, Metadata, slice_or_copy};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -103,7 +103,7 @@ fn metadata(body: &str, values: &[&RawValue]) -> Result<Metadata, MalformedReque
         match kind(value) {
             "null" => metadata = Metadata::default(),
             "object" => {
-                let members: Members<'_> =
+                let members: JsonMembers<'_> =
                     serde_json::from_str(value.get()).map_err(|error| syntax(value.get(), &error))?;
                 for (key, member) in members.0 {
                     metadata.insert(key.0, string(body, member, "metadata")?.unwrap_or_default());
@@ -113,33 +113,6 @@ fn metadata(body: &str, values: &[&RawValue]) -> Result<Metadata, MalformedReque
         }
     }
     Ok(metadata)
-}
-
-/// The members of an object in the order of the body, including duplicates.
-struct Members<'a>(Vec<(JsonText<'a>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
 }
 
 /// The string; `None` for `null`. `value` is a part of `body`.

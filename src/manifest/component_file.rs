@@ -2,6 +2,7 @@
 
 use super::folder::{Dialect, Unreadable, dialect, read_text};
 use super::split::{is_blank, split};
+use super::unfinished::UNFINISHED;
 use super::write_yaml::to_yaml;
 use super::{DocumentFormat, Place, RawDocument, data_connector};
 use std::fs::{self, File, OpenOptions};
@@ -163,8 +164,6 @@ fn edited(path: &Path) -> FileError {
 
 /// The longest name of a file, in bytes, on the file systems of Linux.
 const MAX_FILE_NAME: usize = 255;
-/// The end of the names of files that are not complete.
-const UNFINISHED: &str = ".bindd-tmp";
 
 /// Whether a new file can have the name of a component.
 #[must_use]
@@ -183,25 +182,6 @@ fn temporary_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let end = name.floor_char_boundary(MAX_FILE_NAME - UNFINISHED.len() - 1);
     folder_of(path).join(format!(".{}{UNFINISHED}", &name[..end]))
-}
-
-/// Removes what a process that was killed while it wrote has left in these folders: it may have secrets. Returns the files
-/// that could not be removed, with the reason.
-#[must_use]
-pub fn remove_unfinished(paths: &[PathBuf]) -> Vec<(PathBuf, std::io::Error)> {
-    let mut failed = Vec::new();
-    // A path that is no folder has none; one that cannot be read is a fault of the start.
-    for entry in paths.iter().filter_map(|path| fs::read_dir(path).ok()).flatten().flatten() {
-        let (name, path) = (entry.file_name(), entry.path());
-        let (name, is_file) = (name.as_encoded_bytes(), entry.file_type().is_ok_and(|kind| kind.is_file()));
-        if is_file && name.starts_with(b".") && name.ends_with(UNFINISHED.as_bytes()) {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => failed.push((path, error)),
-                Ok(()) | Err(_) => {}
-            }
-        }
-    }
-    failed
 }
 
 /// The path of a new file for a component of this name.
@@ -369,20 +349,6 @@ mod tests {
             document.stage(FileTarget::NewIn(folder.path())).unwrap().commit().unwrap();
         }
         assert_eq!(files(folder.path()).len(), 3);
-    }
-
-    #[test]
-    fn files_that_a_killed_process_left_are_removed_and_no_others() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join(".folder.bindd-tmp")).unwrap();
-        symlink("orders.yaml", folder.path().join(".link.bindd-tmp")).unwrap();
-        for name in [".orders.yaml.bindd-tmp", "seen.bindd-tmp", ".orders.yaml.swp", "orders.yaml"] {
-            fs::write(folder.path().join(name), TEXT).unwrap();
-        }
-        let paths = [folder.path().to_owned(), folder.path().join("orders.yaml"), folder.path().join("none")];
-        assert!(remove_unfinished(&paths).is_empty());
-        let left = [".folder.bindd-tmp", ".link.bindd-tmp", ".orders.yaml.swp", "orders.yaml", "seen.bindd-tmp"];
-        assert_eq!(files(folder.path()), left);
     }
 
     #[test]

@@ -58,12 +58,13 @@ mod secrets;
 mod size;
 mod split;
 mod tree;
+mod unfinished;
 mod values;
 mod wanted;
 mod watch;
 mod write_yaml;
 
-pub use component_file::{FileError, FileTarget, StagedFile, fits_new_file, remove_document, remove_unfinished};
+pub use component_file::{FileError, FileTarget, StagedFile, fits_new_file, remove_document};
 pub use configuration::{
     ApiLogging, ComponentRule, ComponentRules, Configuration, ConfigurationError, Feature, HOT_RELOAD,
     MetricsConfiguration, OtelConfiguration, OtelProtocol, SecretScope, TracingConfiguration, load_configuration,
@@ -88,6 +89,7 @@ pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use resiliency::{ResiliencyDocument, load_resiliencies};
 pub use size::parse_size;
+pub use unfinished::{UNFINISHED, remove_unfinished};
 pub use values::{Environment, ProcessEnvironment};
 pub use wanted::{FetchFailure, FetchedSecrets, SecretKey, SecretValues, WantedSecret};
 pub use watch::FileWatch;

@@ -247,16 +247,26 @@ impl<'d> Reader<'d> {
     /// fault.
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
-        let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
-        let found = self.document.items.iter().find(named);
-        found.is_some_and(|item| item.value.as_ref().is_none_or(|value| !value.expose_secret().is_empty()))
+        let is_given = |item: &Item| item.value.as_ref().is_none_or(|value| !value.expose_secret().is_empty());
+        self.named(name).is_some_and(is_given)
+    }
+
+    /// Whether the document has the field without a value.
+    #[must_use]
+    pub fn is_empty(&self, name: &str) -> bool {
+        self.named(name).and_then(|item| item.value.as_ref()).is_some_and(|value| value.expose_secret().is_empty())
+    }
+
+    /// Whether the value had `{uuid}` in it, which was filled in.
+    #[must_use]
+    pub fn had_uuid(&self, name: &str) -> bool {
+        self.named(name).is_some_and(|item| item.compared.is_some())
     }
 
     /// Whether the file has the value itself and not a reference, so that a message may show it.
     #[must_use]
     pub fn is_written(&self, name: &str) -> bool {
-        let named = |item: &&Item| item.name.eq_ignore_ascii_case(name);
-        self.document.items.iter().find(named).is_some_and(|item| item.is_literal)
+        self.named(name).is_some_and(|item| item.is_literal)
     }
 
     /// Whether the component behaves as that of daprd; see [`super::ComponentFiles::with_dapr_compat`].
@@ -282,9 +292,13 @@ impl<'d> Reader<'d> {
         &self.document.name
     }
 
+    fn named(&self, name: &str) -> Option<&'d Item> {
+        self.document.items.iter().find(|item| item.name.eq_ignore_ascii_case(name))
+    }
+
     fn item(&mut self, name: &'static str) -> Option<(&'d Item, &'d SecretString)> {
         self.names_read.push(name);
-        let item = self.document.items.iter().find(|item| item.name.eq_ignore_ascii_case(name))?;
+        let item = self.named(name)?;
         let value = item.value.as_ref().filter(|value| !value.expose_secret().is_empty())?;
         Some((item, value))
     }

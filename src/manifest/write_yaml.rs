@@ -24,14 +24,14 @@ fn block(value: &Value, indent: usize, text: &mut String) {
                 }
                 text.push_str(&scalar_text(name));
                 text.push(':');
-                member(value, indent, text);
+                nested(value, false, indent, text);
             }
         }
         Value::Array(list) => {
             for value in list {
                 text.push_str(&" ".repeat(indent));
                 text.push('-');
-                item(value, indent, text);
+                nested(value, true, indent, text);
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
@@ -41,30 +41,11 @@ fn block(value: &Value, indent: usize, text: &mut String) {
     }
 }
 
-/// The value of a member, after its colon.
-fn member(value: &Value, indent: usize, text: &mut String) {
+/// The value after the colon of a member or the dash of an item. Members of an item begin on the line of its dash.
+fn nested(value: &Value, is_item: bool, indent: usize, text: &mut String) {
     match value {
         Value::Object(map) if !map.is_empty() => {
-            text.push('\n');
-            block(value, indent + 2, text);
-        }
-        Value::Array(list) if !list.is_empty() => {
-            text.push('\n');
-            block(value, indent + 2, text);
-        }
-        _ => {
-            text.push(' ');
-            text.push_str(&scalar(value));
-            text.push('\n');
-        }
-    }
-}
-
-/// The value of a list item, after its dash.
-fn item(value: &Value, indent: usize, text: &mut String) {
-    match value {
-        Value::Object(map) if !map.is_empty() => {
-            text.push(' ');
+            text.push(if is_item { ' ' } else { '\n' });
             block(value, indent + 2, text);
         }
         Value::Array(list) if !list.is_empty() => {

@@ -138,11 +138,7 @@ impl Producer {
     }
 
     fn checked_size(&self, record: &NewRecord) -> Result<usize, BindingError> {
-        let size = record.size();
-        if size > self.max_record_size {
-            return Err(self.refuse(errors::too_large(size, self.max_record_size)));
-        }
-        Ok(size)
+        checked_size(record, self.max_record_size).map_err(|error| self.refuse(error))
     }
 
     fn submit(&self, record: NewRecord, options: PutOptions, permit: Permit) -> Result<AnswerFuture, BindingError> {
@@ -163,6 +159,15 @@ impl Producer {
         self.metrics.ended(RecordState::Refused, 0);
         error
     }
+}
+
+/// The size of a record, payload and partition key together.
+///
+/// # Errors
+/// `TooLarge` when it is above `max`.
+pub fn checked_size(record: &NewRecord, max: usize) -> Result<usize, BindingError> {
+    let size = record.size();
+    if size > max { Err(errors::too_large(size, max)) } else { Ok(size) }
 }
 
 /// Waits for the owner to end. On drop it aborts an owner that has not ended and leaves it to the next call of `close`.

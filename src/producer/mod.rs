@@ -48,7 +48,7 @@ mod token_bucket;
 mod types;
 
 pub use crate::resilience::RetryPolicy;
-pub use handle::Producer;
+pub use handle::{Producer, checked_size};
 pub use settings::{
     Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
     RateLimit, RateLimitMode,

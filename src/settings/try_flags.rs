@@ -30,8 +30,8 @@ pub(super) struct TryFlags {
     /// Take the lines for records that the input reads [default: requests to the output, if there is one].
     #[arg(long)]
     input: bool,
-    /// Each line is an object: the field data, and for an output metadata, for an input partitionKey, sequenceNumber and
-    /// approximateArrivalTimestamp.
+    /// Each line is an object: the field data or dataBase64, and for an output metadata, for an input partitionKey, shardId,
+    /// sequenceNumber and approximateArrivalTimestamp.
     #[arg(long)]
     objects: bool,
     /// Metadata of each request to the output. Repeat the flag for more.

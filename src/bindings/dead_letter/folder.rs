@@ -6,10 +6,11 @@
 use super::content;
 use super::copy_memory::CopyMemory;
 use crate::domain::{BindingError, DeadLetter, DeadLetterStore, FailureKind, Outcome, StreamIdentity};
+use crate::manifest::{UNFINISHED, remove_unfinished};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -19,8 +20,6 @@ use std::time::Duration;
 /// The file system's limit is 255 bytes; the temporary name is longer.
 const MAX_NAME: usize = 190;
 const EXTENSION: &str = ".json";
-/// Ends the names of files that are not complete.
-const TEMPORARY: &str = ".bindd-tmp";
 /// Time limit of one attempt to store a dead letter, such as on a network file system that hangs. The caller repeats it.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 /// No write takes so long.
@@ -90,21 +89,19 @@ fn check(folder: &Path) -> io::Result<()> {
     let written = create(&probe).and_then(|mut file| file.write_all(b"probe"));
     let removed = fs::remove_file(&probe);
     written.and(removed)?;
-    remove_leftovers(folder)
+    remove_leftovers(folder);
+    Ok(())
 }
 
-/// Removes what a process left that ended while it wrote. Another process may be writing the younger ones.
-fn remove_leftovers(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let is_temporary = entry.file_name().to_string_lossy().ends_with(TEMPORARY);
-        // An entry that is gone by now, or has no time, is left alone.
-        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
-        if is_temporary && age.is_some_and(|age| age > LEFTOVER_AGE) {
-            fs::remove_file(entry.path())?;
-        }
+/// Removes what a process left that ended while it wrote. Another process may share the folder and be writing the younger
+/// ones. Should it take longer after all, its write fails and is repeated.
+fn remove_leftovers(folder: &Path) {
+    // An entry that is gone by now, or has no time, is left alone.
+    let age = |entry: &DirEntry| entry.metadata().and_then(|about| about.modified()).ok()?.elapsed().ok();
+    let is_left = |entry: &DirEntry| age(entry).is_some_and(|age| age > LEFTOVER_AGE);
+    for (path, error) in remove_unfinished(&[folder.to_owned()], is_left) {
+        tracing::warn!(path = %path.display(), %error, "incomplete dead letter not removed");
     }
-    Ok(())
 }
 
 fn write(folder: &Path, name: &str, data: &Bytes) -> io::Result<()> {
@@ -131,7 +128,7 @@ fn create(path: &Path) -> io::Result<File> {
 
 /// Unique, because two processes may write the same record when a lease moves.
 fn temporary_name(name: &str) -> String {
-    format!(".{name}.{}{TEMPORARY}", uuid::Uuid::new_v4().simple())
+    format!(".{name}.{}{UNFINISHED}", uuid::Uuid::new_v4().simple())
 }
 
 /// `<component>_<stream>_<shard>_<sequence>_<sub-sequence>.json`. In each part, characters other than letters, digits, `-`

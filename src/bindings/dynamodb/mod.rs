@@ -25,11 +25,12 @@ mod response;
 mod shaped_item;
 mod spec;
 mod table_key;
+mod trial;
 mod ttl;
 mod update_expression;
 
 pub(super) use binding::connect;
 pub use operation::Operation;
 pub use options::{Options, Ttl};
-pub(super) use shaped_item::try_item;
 pub use spec::Spec;
+pub(super) use trial::try_item;

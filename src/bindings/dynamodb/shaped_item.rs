@@ -1,9 +1,7 @@
 //! Filters and transforms an item before it is stored: an item in, an item out.
 
-use super::super::shaping::{LeftOut, Shaped, ShapedData, Shaper, shape_request};
-use super::super::trial::{Trial, TrialInput};
+use super::super::shaping::{LeftOut, ShapedData, Shaper};
 use super::failure::invalid_request;
-use super::spec::Spec;
 use crate::domain::{BindingError, Metadata};
 use bytes::Bytes;
 
@@ -31,20 +29,8 @@ pub(super) async fn shape(shaper: &Shaper, data: &Bytes, metadata: &Metadata) ->
     }
 }
 
-fn several(count: usize) -> BindingError {
+pub(super) fn several(count: usize) -> BindingError {
     invalid_request(format!(
         "`transform` made {count} items of one: a DynamoDB component stores one item for each, so let it give one output"
     ))
-}
-
-/// What becomes of the item of `create`, as `bindd try` shows it.
-pub(in crate::bindings) fn try_item(spec: &Spec, input: &TrialInput) -> Trial {
-    let shaped = match &spec.shaping {
-        Some(shaping) => shape_request(shaping, &input.data, None, &input.metadata),
-        None => Shaped::Unchanged,
-    };
-    match shaped {
-        Shaped::Records(items) if items.len() > 1 => Trial::failed(&several(items.len())),
-        shaped => Trial::of_shaped(shaped, &input.data),
-    }
 }

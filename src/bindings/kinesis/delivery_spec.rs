@@ -1,5 +1,6 @@
 //! The fields of an input that say how records are delivered: order, batches, formats, retries and dead letters.
 
+use super::super::shaping::{OnError, transform_field};
 use crate::consumer::{DeliverySettings, OnPoison, Order, Partial};
 use crate::domain::{BodyFormat, ComponentName, Decompress, EventContentType, PartialFailures};
 use crate::manifest::{Reader, parse_duration_or_seconds};
@@ -14,9 +15,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Records in a request of a format for several, where the file gives no number; Lambda's default.
 const DEFAULT_BATCH: usize = 100;
-/// The fields that let a record be given up; a transform does when it fails on the record.
-const LIMITS: [&str; 6] =
-    ["maxAttempts", "maxRecordAge", "permanentStatus", "transform", "method", "dataProcessingMethodId"];
+/// The fields that let a record be given up.
+const LIMITS: [&str; 3] = ["maxAttempts", "maxRecordAge", "permanentStatus"];
 
 /// How an input delivers its records.
 #[derive(Debug, Clone)]
@@ -45,15 +45,20 @@ pub enum DeadLetterTarget {
 }
 
 impl DeliverySpec {
-    pub(super) fn read(reader: &mut Reader<'_>, dead_letter_binding: Option<ComponentName>) -> Self {
+    /// `on_error` is what happens to a record on which the transform fails, if there is a transform.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        dead_letter_binding: Option<ComponentName>,
+        on_error: Option<OnError>,
+    ) -> Self {
         let body = read_body_format(reader);
         let mut settings = DeliverySettings::default();
         read_order(reader, &mut settings);
         read_limits(reader, &mut settings);
         read_batches(reader, body, &mut settings);
         read_giving_up(reader, &mut settings);
-        let dead_letter = read_dead_letter(reader, dead_letter_binding);
-        read_on_poison(reader, &mut settings);
+        let dead_letter = read_dead_letter(reader, dead_letter_binding, on_error);
+        read_on_poison(reader, &mut settings, on_error);
         let app_down = reader.duration("appDownRelease", SECOND..=24 * 60 * MINUTE);
         settings.app_down_release = app_down;
         let partial = read_partial(reader, body);
@@ -85,9 +90,20 @@ impl DeliverySpec {
     }
 
     /// Notices of a component that is only an input: there, a dead letter binding may have no effect without a limit.
-    pub(super) fn check_dead_letter(&self, reader: &mut Reader<'_>) {
+    pub(super) fn check_dead_letter(&self, reader: &mut Reader<'_>, on_error: Option<OnError>) {
         if matches!(self.dead_letter, Some(DeadLetterTarget::Binding { .. })) {
-            notice_limit(reader, "deadLetterBinding");
+            notice_limit(reader, "deadLetterBinding", on_error);
+        }
+    }
+
+    /// A notice of a transform whose failure stops a key, because the file says nothing else.
+    pub(super) fn notice_halting_transform(&self, reader: &mut Reader<'_>, on_error: Option<OnError>) {
+        let Some(field) = transform_field(reader).filter(|_| on_error == Some(OnError::Fail)) else { return };
+        if self.dead_letter.is_none() && !reader.is_given("onPoison") {
+            let text = "a record of the input on which it fails stops the later records of its key until the program or the \
+                        file is changed; add `deadLetterFolder` or `deadLetterBinding`, or say what happens with \
+                        `transformOnError` or `onPoison`; write `direction: output` if only the output is used";
+            reader.notice(field, text);
         }
     }
 }
@@ -209,10 +225,14 @@ fn parse_statuses(text: &str) -> Result<Vec<u16>, (String, String)> {
     Ok(statuses)
 }
 
-fn read_dead_letter(reader: &mut Reader<'_>, binding: Option<ComponentName>) -> Option<DeadLetterTarget> {
+fn read_dead_letter(
+    reader: &mut Reader<'_>,
+    binding: Option<ComponentName>,
+    on_error: Option<OnError>,
+) -> Option<DeadLetterTarget> {
     let folder = reader.text("deadLetterFolder").map(PathBuf::from);
     if reader.is_given("deadLetterFolder") {
-        notice_limit(reader, "deadLetterFolder");
+        notice_limit(reader, "deadLetterFolder", on_error);
     }
     match binding {
         Some(target) => Some(DeadLetterTarget::Binding { target, oversize: folder }),
@@ -228,7 +248,7 @@ pub(super) fn read_dead_letter_binding(reader: &mut Reader<'_>) -> Option<Compon
     })
 }
 
-fn read_on_poison(reader: &mut Reader<'_>, settings: &mut DeliverySettings) {
+fn read_on_poison(reader: &mut Reader<'_>, settings: &mut DeliverySettings, on_error: Option<OnError>) {
     let words =
         [("halt-key", OnPoison::HaltKey), ("halt-shard", OnPoison::HaltShard), ("drop-counted", OnPoison::Drop)];
     settings.on_poison = reader.one_of("onPoison", &words).unwrap_or_default();
@@ -244,27 +264,36 @@ fn read_on_poison(reader: &mut Reader<'_>, settings: &mut DeliverySettings) {
     if let Some(field) = ["deadLetterBinding", "deadLetterFolder"].into_iter().find(|field| reader.is_given(field)) {
         let problem = format!("it has no effect with `{field}`, which stores the records that are given up");
         reader.fault("onPoison", problem, "leave one of them out");
-    } else {
-        needs_limit(reader, "onPoison");
+    } else if !gives_up(reader, on_error) {
+        let remedy = "add `maxAttempts`, `maxRecordAge` or `permanentStatus`, or leave it out";
+        reader.fault("onPoison", "it has no effect, because no record is ever given up", remedy);
     }
 }
 
-fn needs_limit(reader: &mut Reader<'_>, field: &'static str) {
-    if !LIMITS.iter().any(|limit| reader.is_given(limit)) {
-        let remedy = "add `maxAttempts`, `maxRecordAge` or `permanentStatus`, or leave it out";
-        reader.fault(field, "it has no effect, because no record is ever given up", remedy);
-    }
+/// Whether the file has a reason to give a record up.
+fn gives_up(reader: &Reader<'_>, on_error: Option<OnError>) -> bool {
+    let by_transform = match on_error {
+        Some(OnError::Fail | OnError::DeadLetter) => true,
+        Some(OnError::Passthrough | OnError::DropCounted) | None => false,
+    };
+    by_transform || LIMITS.iter().any(|limit| reader.is_given(limit))
 }
 
 /// Not a fault: a Resiliency policy gives records up, too, and may come later.
-fn notice_limit(reader: &mut Reader<'_>, field: &'static str) {
-    if !LIMITS.iter().any(|limit| reader.is_given(limit)) {
-        reader.notice(
-            field,
-            "it has an effect only with a retry policy of a Resiliency document, because the file itself has no limit; \
-             add `maxAttempts`, `maxRecordAge` or `permanentStatus` to give records up without one",
-        );
+fn notice_limit(reader: &mut Reader<'_>, field: &'static str, on_error: Option<OnError>) {
+    if gives_up(reader, on_error) {
+        return;
     }
+    // Any other transform gives records up.
+    let transform = match on_error {
+        Some(_) => ", and with this `transformOnError` the transform gives no record up",
+        None => "",
+    };
+    let text = format!(
+        "it has an effect only with a retry policy of a Resiliency document, because the file itself has no \
+         limit{transform}; add `maxAttempts`, `maxRecordAge` or `permanentStatus` to give records up without one"
+    );
+    reader.notice(field, &text);
 }
 
 fn read_content_type(reader: &mut Reader<'_>, body: BodyFormat) -> EventContentType {

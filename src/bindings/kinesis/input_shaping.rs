@@ -7,8 +7,8 @@ use super::super::shaping::{ExpressionError, RunPlace, Shaped, Shaping};
 use super::super::shaping_memory::{ReservedShaping, ShapingMemory};
 use crate::consumer::RecordShaping;
 use crate::domain::{
-    BindingEvent, Decompress, DecompressFailure, Record, RecordFilter, RecordPosition, RecordTransform, Timestamp,
-    TransformError, Transformed,
+    BindingEvent, Decompress, DecompressFailure, EventOrigin, Record, RecordFilter, RecordPosition, RecordTransform,
+    Timestamp, TransformError, Transformed,
 };
 use crate::event_pattern::{Fields, Scalar};
 use crate::gzip::{self, MAX_RECORD};
@@ -51,9 +51,10 @@ pub(super) struct InputShaping {
 }
 
 /// A record as filters see it.
-struct View<'r> {
-    data: &'r [u8],
-    record: &'r Record,
+pub(super) struct View<'r> {
+    /// Decompressed, where the file says so.
+    pub(super) data: &'r [u8],
+    pub(super) record: &'r Record,
 }
 
 impl Fields for View<'_> {
@@ -87,6 +88,21 @@ fn seconds(time: Timestamp) -> String {
     let sign = if millis < 0 { "-" } else { "" };
     let millis = millis.unsigned_abs();
     format!("{sign}{}.{:03}", millis / 1_000, millis % 1_000)
+}
+
+/// The members of `$metadata`.
+pub(super) fn metadata(component: &str, stream: &str, origin: &EventOrigin) -> Vec<(&'static str, String)> {
+    let id = record_id(&origin.position);
+    let mut members = vec![
+        ("component", component.to_owned()),
+        ("stream", stream.to_owned()),
+        ("shardId", origin.shard.to_string()),
+        ("eventId", format!("{}:{id}", origin.shard)),
+        ("sequenceNumber", id),
+        ("partitionKey", origin.partition_key.clone()),
+    ];
+    members.extend(origin.arrival.map(|arrival| ("approximateArrivalTimestamp", seconds(arrival))));
+    members
 }
 
 impl InputShaping {
@@ -147,20 +163,8 @@ impl InputShaping {
         tracing::warn!(component, %position, reason, others, "record filtered by its compressed data");
     }
 
-    /// The members of `$metadata`.
     fn metadata(&self, event: &BindingEvent) -> Vec<(&'static str, String)> {
-        let origin = &event.origin;
-        let id = record_id(&origin.position);
-        let mut members = vec![
-            ("component", self.component.clone()),
-            ("stream", self.stream.clone()),
-            ("shardId", origin.shard.to_string()),
-            ("eventId", format!("{}:{id}", origin.shard)),
-            ("sequenceNumber", id),
-            ("partitionKey", origin.partition_key.clone()),
-        ];
-        members.extend(origin.arrival.map(|arrival| ("approximateArrivalTimestamp", seconds(arrival))));
-        members
+        metadata(&self.component, &self.stream, &event.origin)
     }
 }
 

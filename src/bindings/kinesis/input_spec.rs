@@ -1,6 +1,7 @@
 //! The fields of the input side of a `bindings.aws.kinesis` file, read and checked.
 
 use super::super::fields::{read_endpoint, read_name, read_route};
+use super::super::shaping::OnError;
 use super::delivery_spec::DeliverySpec;
 use super::timestamp::parse_timestamp;
 use crate::aws::kinesis::{DEFAULT_POLL_INTERVAL, POLL_INTERVALS};
@@ -83,7 +84,11 @@ pub struct InputSpec {
 }
 
 impl InputSpec {
-    pub(super) fn read(reader: &mut Reader<'_>, dead_letter_binding: Option<ComponentName>) -> Self {
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        dead_letter_binding: Option<ComponentName>,
+        on_error: Option<OnError>,
+    ) -> Self {
         let lease = Duration::from_millis(500)..=Duration::from_secs(3_600);
         let adopts = reader.boolean("adoptDaprCheckpoints") == Some(true);
         let names_table = !reader.is_given("leaseTable") && !adopts;
@@ -106,7 +111,7 @@ impl InputSpec {
                 .unwrap_or(DEFAULT_CHECKPOINT_INTERVAL),
             on_gap: reader.one_of("onGap", &[("continue", OnGap::Continue), ("halt", OnGap::Halt)]).unwrap_or_default(),
             on_invalid_checkpoint: read_on_invalid_checkpoint(reader),
-            delivery: DeliverySpec::read(reader, dead_letter_binding),
+            delivery: DeliverySpec::read(reader, dead_letter_binding, on_error),
         };
         if adopts {
             spec.read_adoption(reader);

@@ -1,6 +1,6 @@
 //! The fields of the keys of records. Each key has one source, and a request may always give its own.
 
-use super::super::shaping::Expression;
+use super::super::shaping::{Expression, Shaping};
 use super::interpolation::Interpolation;
 use super::keys::{HashKeySource, KeySource, hash_key};
 use super::pointer::Pointer;
@@ -70,6 +70,25 @@ fn notice_random_keys(reader: &mut Reader<'_>, source: &KeySource, aggregation: 
         let text = "it needs records with the same key, and without a `partitionKey` those whose request names none get a \
                     random one";
         reader.notice("aggregation", text);
+    }
+}
+
+/// The filter of an output comes before the key, so it sees only one that does not depend on the record.
+pub(super) fn notice_filtered_key(reader: &mut Reader<'_>, shaping: &Shaping, source: &KeySource) {
+    let why = match source {
+        KeySource::Constant(_) => return,
+        KeySource::None => "the records of this output have no keys",
+        KeySource::Random => "a random key is made after the filter",
+        KeySource::Pointer(_) | KeySource::Expression(_) | KeySource::Interpolation(_) => {
+            "the key of the component is taken from the record after the filter"
+        }
+    };
+    if shaping.filter_names("partitionKey") {
+        let text = format!(
+            "at the output, only a request that gives a `partitionKey` in its metadata has one here, because {why}; \
+             compare a field of `data` instead, or write `direction: input` if only the input is used"
+        );
+        reader.notice("filter", &text);
     }
 }
 

@@ -6,6 +6,7 @@ use super::super::shaping::{self, FilterFields, OnError, Shaping};
 use super::delivery_spec::read_dead_letter_binding;
 use super::foreign_names::FOREIGN_NAMES;
 use super::input_spec::{InputSpec, check_default_consumer};
+use super::key_spec::notice_filtered_key;
 use super::output_spec::OutputSpec;
 use crate::aws::{ConnectionSettings, InvalidStream, StreamRef};
 use crate::domain::Direction;
@@ -61,9 +62,13 @@ impl Spec {
         let dead_letter = read_dead_letter_binding(reader);
         let known = if direction.has_output() { OUTPUT_FIELDS } else { INPUT_FIELDS };
         let shaping = shaping::read(reader, FilterFields { known, of_input: INPUT_FIELDS });
-        let (input, input_fields) = reader.given_fields_of(|reader| InputSpec::read(reader, dead_letter.clone()));
+        // A wrong program, which has its own fault, counts as one that fails.
+        let on_error = shaping.as_ref().and_then(|shaping| shaping.on_error());
+        let on_error = on_error.or_else(|| shaping::transform_field(reader).map(|_| OnError::default()));
+        let (input, input_fields) =
+            reader.given_fields_of(|reader| InputSpec::read(reader, dead_letter.clone(), on_error));
         let (output, output_fields) = reader.given_fields_of(|reader| OutputSpec::read(reader, dead_letter));
-        if shaping.as_ref().and_then(|shaping| shaping.on_error()) == Some(OnError::DeadLetter) {
+        if on_error == Some(OnError::DeadLetter) {
             check_dead_letter_target(
                 reader,
                 direction,
@@ -75,7 +80,13 @@ impl Spec {
             notice_unused(reader, "`output` leaves the input side out", &input_fields);
         }
         if direction == Direction::Input {
-            input.delivery.check_dead_letter(reader);
+            input.delivery.check_dead_letter(reader, on_error);
+        }
+        if direction.has_input() {
+            input.delivery.notice_halting_transform(reader, on_error);
+        }
+        if let Some(shaping) = shaping.as_ref().filter(|_| direction.has_output()) {
+            notice_filtered_key(reader, shaping, &output.partition_key);
         }
         if direction.has_input() && !reader.is_given("consumerName") {
             check_default_consumer(reader, &input);

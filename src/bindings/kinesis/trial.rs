@@ -1,18 +1,18 @@
 //! What the component does with one record, as `bindd try` shows it.
 
 use super::super::shaping::{Shaped, shape_request};
-use super::super::trial::{Key, Trial, TrialInput, TrialRecord, TrialSide};
+use super::super::trial::{Key, Trial, TrialInput, TrialOutcome, TrialRecord, TrialSide};
 use super::bulk::Item;
+use super::input_shaping::{View, metadata};
 use super::keys::KeySource;
 use super::output::{options_of, record};
 use super::output_spec::OutputSpec;
 use super::request::RequestOptions;
 use super::shaped_output::{check_several, known_key};
 use super::spec::Spec;
-use crate::domain::{BindingError, ComponentName, DataForm, DecompressFailure};
-use crate::event_pattern::{Fields, Scalar};
+use crate::domain::{BindingError, ComponentName, DecompressFailure, EventOrigin, Record};
 use crate::gzip::{self, MAX_RECORD};
-use crate::producer::hash_key;
+use crate::producer::{checked_size, hash_key};
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -24,12 +24,16 @@ pub(in crate::bindings) async fn try_record(
     input: &TrialInput,
 ) -> Trial {
     match side {
-        TrialSide::Output => output(spec, input).unwrap_or_else(|error| Trial::failed(&error)),
-        TrialSide::Input => of_input(name, spec, input).await,
+        TrialSide::Output => output(spec, input).await.unwrap_or_else(|error| Trial::failed(&error)),
+        TrialSide::Input => {
+            let failed = |error| Trial::without_record(TrialOutcome::Failed, Some(error));
+            of_input(name, spec, input).await.unwrap_or_else(failed)
+        }
     }
 }
 
-fn output(spec: &Spec, input: &TrialInput) -> Result<Trial, BindingError> {
+async fn output(spec: &Spec, input: &TrialInput) -> Result<Trial, BindingError> {
+    let form = input.form(spec.output.allow_raw_body)?;
     let key = known_key(&spec.output.partition_key, input.metadata.get("partitionKey"));
     let shaped = match &spec.shaping {
         Some(shaping) => shape_request(shaping, &input.data, key, &input.metadata),
@@ -39,15 +43,15 @@ fn output(spec: &Spec, input: &TrialInput) -> Result<Trial, BindingError> {
     if trial.records.is_empty() {
         return Ok(trial);
     }
-    let form = if input.is_raw { DataForm::Raw } else { DataForm::Json };
     let options = options_of(&spec.output, form, &input.metadata)?;
     check_several(&options, trial.records.len())?;
-    let with_keys = |shaped: TrialRecord| with_keys(&spec.output, input, &options, shaped.data);
-    trial.records = trial.records.into_iter().map(with_keys).collect::<Result<_, _>>()?;
+    for shaped in &mut trial.records {
+        *shaped = with_keys(&spec.output, input, &options, shaped.data.clone()).await?;
+    }
     Ok(trial)
 }
 
-fn with_keys(
+async fn with_keys(
     spec: &OutputSpec,
     input: &TrialInput,
     options: &RequestOptions,
@@ -57,6 +61,7 @@ fn with_keys(
     let (partition_key, explicit_hash_key) = (requested("partitionKey"), requested("explicitHashKey"));
     let is_random = partition_key.is_none() && matches!(spec.partition_key, KeySource::Random);
     let record = record(spec, Item { data, partition_key, explicit_hash_key }, &input.metadata, options)?;
+    checked_size(&options.compression.apply(record.clone()).await?, spec.producer.max_record_size)?;
     // The next one would be another.
     let hash_key = if is_random { record.explicit_hash_key } else { hash_key(&record) };
     let key =
@@ -64,34 +69,7 @@ fn with_keys(
     Ok(TrialRecord { key, hash_key, data: record.data })
 }
 
-/// A record of the stream, as far as it is known.
-struct View<'r> {
-    data: &'r [u8],
-    input: &'r TrialInput,
-}
-
-impl View<'_> {
-    fn arrival(&self) -> Option<String> {
-        self.input.arrival.map(|seconds| format!("{seconds:.3}"))
-    }
-}
-
-impl Fields for View<'_> {
-    fn data(&self) -> &[u8] {
-        self.data
-    }
-
-    fn field(&self, name: &str) -> Option<Scalar<'_>> {
-        match name {
-            "partitionKey" => self.input.partition_key.as_deref().map(|key| Scalar::String(Cow::Borrowed(key))),
-            "sequenceNumber" => self.input.sequence_number.as_deref().map(|id| Scalar::String(Cow::Borrowed(id))),
-            "approximateArrivalTimestamp" => self.arrival().map(|seconds| Scalar::Number(Cow::Owned(seconds))),
-            _ => None,
-        }
-    }
-}
-
-async fn of_input(name: &ComponentName, spec: &Spec, input: &TrialInput) -> Trial {
+async fn of_input(name: &ComponentName, spec: &Spec, input: &TrialInput) -> Result<Trial, String> {
     let (mut data, mut note) = (input.data.clone(), None);
     if gzip::is_wanted(spec.input.delivery.decompress, &input.data) {
         match gzip::decompressed(&input.data, MAX_RECORD).await {
@@ -100,13 +78,27 @@ async fn of_input(name: &ComponentName, spec: &Spec, input: &TrialInput) -> Tria
             Err(DecompressFailure::TooLarge) => note = Some("it is too large to be decompressed"),
         }
     }
-    let view = View { data: &data, input };
-    let mut metadata = vec![("component", name.to_string()), ("stream", spec.stream.name().to_owned())];
-    metadata.extend(input.partition_key.clone().map(|key| ("partitionKey", key)));
-    metadata.extend(input.sequence_number.clone().map(|id| ("sequenceNumber", id)));
-    metadata.extend(view.arrival().map(|seconds| ("approximateArrivalTimestamp", seconds)));
-    let shaped = spec.shaping.as_ref().map_or(Shaped::Unchanged, |shaping| shaping.apply(&view, metadata));
+    let origin = input.origin.event_origin()?;
+    let shaped = match &spec.shaping {
+        Some(shaping) => {
+            let record = stream_record(&origin, &input.data);
+            shaping.apply(&View { data: &data, record: &record }, metadata(name.as_str(), spec.stream.name(), &origin))
+        }
+        None => Shaped::Unchanged,
+    };
     let mut trial = Trial::of_shaped(shaped, &data);
     trial.error = trial.error.or(note.map(str::to_owned));
-    trial
+    Ok(trial)
+}
+
+fn stream_record(origin: &EventOrigin, data: &Bytes) -> Record {
+    Record {
+        position: origin.position.clone(),
+        partition_key: origin.partition_key.clone(),
+        data: data.clone(),
+        arrival: origin.arrival,
+        is_damaged_aggregate: false,
+        is_filtered: false,
+        decompressed: None,
+    }
 }

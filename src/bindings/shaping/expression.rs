@@ -14,6 +14,10 @@ const EXPRESSION_FAILED: &str = "EXPRESSION_FAILED";
 const OUT_OF_TIME: &str = "the program was over its limit of time, perhaps because this process was stopped for a while; \
                            another attempt may succeed, else make the program or the record smaller";
 
+/// About a field that had a template where jq has the short form of an object.
+const UUID: &str = "`{uuid}` in it was filled in with a random id, which is the same for every record; write `{uuid: .uuid}` for \
+                    the field of the record, and `$metadata.eventId` for an id of each record of an input";
+
 /// The function with which a program makes its own message.
 const ERROR: &str = "error";
 
@@ -61,7 +65,17 @@ impl Expression {
 
     /// The program of a field.
     pub(in crate::bindings) fn read(reader: &mut Reader<'_>, field: &'static str) -> Option<Self> {
-        reader.parsed(field, Self::compile)
+        let had_uuid = reader.had_uuid(field);
+        let program = reader.parsed(field, |text| {
+            Self::compile(text).map_err(|(problem, remedy)| match had_uuid {
+                true => (problem, format!("{remedy}; {UUID}")),
+                false => (problem, remedy),
+            })
+        });
+        if had_uuid && program.is_some() {
+            reader.notice(field, UUID);
+        }
+        program
     }
 
     /// Every output for the JSON text `data`, each as compact JSON. `metadata` is the object `$metadata`.

@@ -18,6 +18,9 @@ pub(in crate::bindings) struct FilterFields {
 /// Reads `filter`, `transform`, `method` and `transformOnError`. `None` if the component shapes no records.
 pub(in crate::bindings) fn read(reader: &mut Reader<'_>, fields: FilterFields) -> Option<Arc<Shaping>> {
     let filter = reader.parsed("filter", |text| compile_filter(text, fields));
+    if reader.is_empty("filter") {
+        reader.notice("filter", "it is empty, so no record is left out; write a pattern, or leave it out");
+    }
     let (given, program) = read_transform(reader);
     let on_error = reader.one_of("transformOnError", &OnError::WORDS);
     if reader.is_given("transformOnError") && !given {
@@ -26,6 +29,14 @@ pub(in crate::bindings) fn read(reader: &mut Reader<'_>, fields: FilterFields) -
     }
     let transform = program.map(|program| Transform { program, on_error: on_error.unwrap_or_default() });
     (filter.is_some() || transform.is_some()).then(|| Arc::new(Shaping { filter, transform }))
+}
+
+/// The fields that a transform can have.
+const TRANSFORM_FIELDS: [&str; 3] = ["transform", "method", "dataProcessingMethodId"];
+
+/// The field that has the transform, if there is one, right or wrong.
+pub(in crate::bindings) fn transform_field(reader: &Reader<'_>) -> Option<&'static str> {
+    TRANSFORM_FIELDS.into_iter().find(|field| reader.is_given(field))
 }
 
 /// Whether there is a transform, and its program: that of `transform`, or that of the method which `method` names.
@@ -38,7 +49,10 @@ fn read_transform(reader: &mut Reader<'_>) -> (bool, Option<Expression>) {
         let problem = "`transform` is given too, and a component has one transform";
         reader.fault(field, problem, "leave one of them out");
     }
-    (reader.is_given("transform") || reader.is_given(field), own.or(named))
+    for field in TRANSFORM_FIELDS.into_iter().filter(|field| reader.is_empty(field)).collect::<Vec<_>>() {
+        reader.notice(field, "it is empty, so records stay as they are; give it a value, or leave it out");
+    }
+    (transform_field(reader).is_some(), own.or(named))
 }
 
 fn method(methods: &Methods, name: &str) -> Result<Expression, (String, String)> {

@@ -14,7 +14,7 @@ mod run_place;
 mod shaper;
 
 pub use expression::{Expression, ExpressionError};
-pub(super) use fields::{FilterFields, check_methods, read};
+pub(super) use fields::{FilterFields, check_methods, read, transform_field};
 pub use record::{OnError, Shaped, Shaping};
 #[cfg(test)]
 pub(super) use run_place::MAX_INLINE;

@@ -113,6 +113,12 @@ impl Shaping {
         self.filter.is_some()
     }
 
+    /// Whether the filter names this field of a record beside `data`.
+    #[must_use]
+    pub fn filter_names(&self, field: &str) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.names(field))
+    }
+
     /// Whether a record may become several, or another one.
     #[must_use]
     pub const fn has_transform(&self) -> bool {

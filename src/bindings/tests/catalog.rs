@@ -77,7 +77,6 @@ fn a_full_kinesis_file_is_read() {
         ("maxConnections", "8"),
         ("connectTimeout", "2"),
         ("connectionIdleTimeout", "1m"),
-        ("tcpKeepAlive", "15s"),
         ("leaseDuration", "500ms"),
         ("requestTimeout", "3s"),
         ("leaseTable", "leases"),
@@ -96,7 +95,6 @@ fn a_full_kinesis_file_is_read() {
     assert_eq!((credentials.access_key.as_str(), credentials.secret_key.expose_secret()), ("AK", "SK"));
     assert_eq!(spec.connection.max_connections, NonZeroUsize::new(8));
     assert_eq!(spec.connection.connect_timeout, Duration::from_secs(2));
-    assert_eq!(spec.connection.tcp_keep_alive, Some(Duration::from_secs(15)));
     assert_eq!(
         (spec.input.lease_duration, spec.output.request_timeout),
         (Duration::from_millis(500), Duration::from_secs(3))
@@ -119,7 +117,7 @@ fn a_short_kinesis_file_gets_the_defaults() {
         (spec.input.lease_duration, spec.output.request_timeout),
         (Duration::from_secs(10), Duration::from_secs(10))
     );
-    assert!(spec.connection.credentials.is_none() && spec.connection.tcp_keep_alive.is_none());
+    assert!(spec.connection.credentials.is_none());
 }
 
 #[test]
@@ -241,6 +239,13 @@ fn exec_and_statements_are_useful_only_together() {
     assert!(shown(&[exec, ("statements", "{}")]).contains("field `allowedOperations`: it names `exec`"));
     assert!(shown(&[statements]).contains("field `statements`: they have no effect"), "{}", shown(&[statements]));
     assert_eq!(shown(&[exec, statements]) + &shown(&[]) + &shown(&[("allowedOperations", "get")]), "");
+}
+
+#[test]
+fn a_setting_that_the_http_client_does_not_have_gets_a_notice() {
+    let shown =
+        notices(&check_component("bindings.aws.kinesis", "", &[("streamName", "orders"), ("tcpKeepAlive", "15s")]));
+    assert!(shown.contains("field `tcpKeepAlive`: it has no effect") && shown.lines().count() == 1, "{shown}");
 }
 
 #[test]

@@ -34,36 +34,55 @@ pub(super) fn find(settings: &TrySettings) -> Result<Subject, String> {
         environment: &ProcessEnvironment,
     };
     let loaded = read(&request).with_dapr_compat(files.dapr_compat).without_secrets();
-    let result = check(loaded);
+    let mut result = check(loaded);
     let notices: Vec<_> = result.notices.iter().map(|notice| (notice.component.clone(), notice.to_string())).collect();
-    let component = choose(result, settings.component.as_deref(), settings.as_input)?;
+    let component = match &settings.component {
+        Some(name) => named(&mut result, name)?,
+        None => only(&mut result, settings.as_input)?,
+    };
     let side = trial_side(&component, settings.as_input)?;
     let of_component = |(name, _): &&(Option<String>, String)| name.as_deref() == Some(component.name.as_str());
     let notes = notices.iter().filter(of_component).map(|(_, text)| format!("notice: {text}\n")).collect();
     Ok(Subject { component, side, notes })
 }
 
-fn choose(result: CheckResult, name: Option<&str>, as_input: bool) -> Result<Checked, String> {
-    let faults =
-        if result.faults.is_empty() { String::new() } else { format!("; files have faults:\n{}", result.faults) };
-    let mut components = result.components;
-    let names = |components: &[Checked]| {
-        let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
-        if names.is_empty() { "there are none".to_owned() } else { format!("there are: {}", names.join(", ")) }
-    };
-    match name {
-        Some(name) => match components.iter().position(|component| component.name.as_str() == name) {
-            Some(place) => Ok(components.swap_remove(place)),
-            None => Err(format!("there is no component `{name}` without fault; {}{faults}", names(&components))),
-        },
-        None => {
-            components.retain(|component| trial_side(component, as_input).is_ok());
-            match components.len() {
-                1 if faults.is_empty() => components.pop().ok_or_else(String::new),
-                _ => {
-                    Err(format!("name the component with --component; of those to try {}{faults}", names(&components)))
-                }
-            }
-        }
+/// The component of this name.
+fn named(result: &mut CheckResult, name: &str) -> Result<Checked, String> {
+    if let Some(place) = result.components.iter().position(|component| component.name.as_str() == name) {
+        return Ok(result.components.swap_remove(place));
     }
+    if result.left_out.iter().all(|left_out| left_out.as_str() != name) {
+        let problem = format!("there is no component `{name}`; there are: {}", names(&result.components));
+        return Err(with_faults(problem, result));
+    }
+    // Its faults are notices where it has `ignoreErrors`.
+    let of_component = result.notices.iter().filter(|notice| notice.component.as_deref() == Some(name));
+    let notices: String = of_component.map(|notice| format!("\nnotice: {notice}")).collect();
+    Err(with_faults(format!("component `{name}` has faults{notices}"), result))
+}
+
+/// The only component that can be tried. With faults it is not sure that it is the only one.
+fn only(result: &mut CheckResult, as_input: bool) -> Result<Checked, String> {
+    result.components.retain(|component| trial_side(component, as_input).is_ok());
+    let side = if as_input { "input" } else { "component" };
+    let problem = match (result.components.len(), result.faults.is_empty()) {
+        (1, true) => return result.components.pop().ok_or_else(String::new),
+        (0, true) => format!("there is no {side} of Kinesis or DynamoDB to try"),
+        (_, true) => format!("choose one with --component; there are: {}", names(&result.components)),
+        (0, false) => "the files have faults".to_owned(),
+        (_, false) => {
+            let names = names(&result.components);
+            format!("the files have faults; correct them, or choose a component without with --component: {names}")
+        }
+    };
+    Err(with_faults(problem, result))
+}
+
+fn with_faults(problem: String, result: &CheckResult) -> String {
+    if result.faults.is_empty() { problem } else { format!("{problem}\n{}", result.faults) }
+}
+
+fn names(components: &[Checked]) -> String {
+    let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }

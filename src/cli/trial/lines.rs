@@ -1,7 +1,9 @@
 //! Reads the standard input line by line: data as they are, or objects with data.
 
-use crate::bindings::trial::TrialInput;
-use bytes::Bytes;
+use crate::bindings::strict_json;
+use crate::bindings::trial::{TrialInput, TrialOrigin};
+use crate::domain::BindingError;
+use bytes::{Buf as _, Bytes};
 use serde::Deserialize;
 use serde::de::Deserializer;
 use serde_json::value::RawValue;
@@ -10,6 +12,9 @@ use std::io::{self, BufRead, Read as _};
 
 /// The longest line in bytes: a record of 10 MiB, in base64 and with other fields.
 const MAX_LINE: usize = 16 << 20;
+
+/// Editors on Windows begin a file with it.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// The lines of a text that are not blank.
 #[derive(Debug)]
@@ -48,10 +53,13 @@ impl<R: BufRead> Lines<R> {
                 let text = Err(format!("the line is longer than {} MiB", MAX_LINE >> 20));
                 return Ok(Some(Line { number, text }));
             }
-            let text = line.trim_ascii_end();
-            if !text.trim_ascii_start().is_empty() {
-                line.truncate(text.len());
-                return Ok(Some(Line { number, text: Ok(line.into()) }));
+            let mut line = Bytes::from(line);
+            line.truncate(without_end(&line).len());
+            if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+                line.advance(BYTE_ORDER_MARK.len());
+            }
+            if !line.trim_ascii().is_empty() {
+                return Ok(Some(Line { number, text: Ok(line) }));
             }
         }
     }
@@ -68,6 +76,12 @@ impl<R: BufRead> Lines<R> {
             }
         }
     }
+}
+
+/// Without the end of the line, on Windows too.
+fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The fields of a line, for an output.
@@ -89,6 +103,7 @@ struct Record<'a> {
     data: Option<&'a RawValue>,
     data_base64: Option<String>,
     partition_key: Option<String>,
+    shard_id: Option<String>,
     sequence_number: Option<String>,
     approximate_arrival_timestamp: Option<f64>,
 }
@@ -108,7 +123,7 @@ pub(super) fn plain(text: Bytes) -> TrialInput {
 /// # Errors
 /// What is wrong with the line.
 pub(super) fn request(text: &[u8]) -> Result<TrialInput, String> {
-    let Request { data, data_base64, metadata } = serde_json::from_slice(text).map_err(|error| not_object(&error))?;
+    let Request { data, data_base64, metadata } = strict_json::read(text).map_err(|error| not_object(&error))?;
     let (data, is_raw) = data_of(data, data_base64)?;
     Ok(TrialInput { data, is_raw, metadata: metadata.into_iter().collect(), ..TrialInput::default() })
 }
@@ -118,14 +133,19 @@ pub(super) fn request(text: &[u8]) -> Result<TrialInput, String> {
 /// # Errors
 /// What is wrong with the line.
 pub(super) fn record(text: &[u8]) -> Result<TrialInput, String> {
-    let Record { data, data_base64, partition_key, sequence_number, approximate_arrival_timestamp: arrival } =
-        serde_json::from_slice(text).map_err(|error| not_object(&error))?;
-    let (data, is_raw) = data_of(data, data_base64)?;
-    Ok(TrialInput { data, is_raw, partition_key, sequence_number, arrival, ..TrialInput::default() })
+    let record: Record<'_> = strict_json::read(text).map_err(|error| not_object(&error))?;
+    let (data, is_raw) = data_of(record.data, record.data_base64)?;
+    let origin = TrialOrigin {
+        partition_key: record.partition_key,
+        shard: record.shard_id,
+        sequence_number: record.sequence_number,
+        arrival: record.approximate_arrival_timestamp,
+    };
+    Ok(TrialInput { data, is_raw, origin, ..TrialInput::default() })
 }
 
-fn not_object(error: &serde_json::Error) -> String {
-    format!("the line is no object as --objects needs it: {error}")
+fn not_object(error: &BindingError) -> String {
+    format!("with --objects, a line is an object such as {{\"data\": …}}: {}", error.message())
 }
 
 fn data_of(data: Option<&RawValue>, base64: Option<String>) -> Result<(Bytes, bool), String> {

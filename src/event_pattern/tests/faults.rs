@@ -59,9 +59,24 @@ fn a_fault_says_where_it_is_and_what_to_write() {
             "`data.$or[0]`: `prefix` is a comparison and needs a field",
         ),
         (r#"{"data": {"a": [1], "a": [2]}}"#, "`a` is written twice"),
+    ] {
+        let message = fault(pattern);
+        assert!(message.contains(expected), "{pattern}: {message}");
+    }
+}
+
+#[test]
+fn faults_of_the_filters_of_lambda_say_what_they_look_like() {
+    for (pattern, expected) in [
         (r#"{"Filters": []}"#, "`Filters` is empty"),
         (r#"{"Filters": [{"Pattern": {}}]}"#, "`Filters[0]`: it must have one member, the string `Pattern`"),
         (r#"{"Filters": [{"Pattern": "{"}]}"#, "`Filters[0]`: the filter is not valid JSON"),
+        (r#"{"FilterCriteria": []}"#, "`FilterCriteria` must have one member, the list `Filters`: write `{\"Filters\""),
+        (r#"{"FilterCriteria": {"data": {"a": [1]}}}"#, "`FilterCriteria` must have one member, the list `Filters`"),
+        (
+            r#"{"FilterCriteria": {"Filters": [{"Pattern": "{"}]}}"#,
+            "`FilterCriteria.Filters[0]`: the filter is not valid JSON",
+        ),
     ] {
         let message = fault(pattern);
         assert!(message.contains(expected), "{pattern}: {message}");

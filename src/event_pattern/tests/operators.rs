@@ -139,6 +139,7 @@ fn a_list_of_patterns_needs_one_of_them() {
     for list in [
         r#"[{"data": {"a": [1]}}, {"data": {"b": [2]}}]"#,
         r#"{"Filters": [{"Pattern": "{\"data\": {\"a\": [1]}}"}, {"Pattern": "{\"data\": {\"b\": [2]}}"}]}"#,
+        r#"{"FilterCriteria": {"Filters": [{"Pattern": "{\"data\": {\"a\": [1]}}"}, {"Pattern": "{\"data\": {\"b\": [2]}}"}]}}"#,
     ] {
         assert!(
             matches(list, r#"{"a": 1}"#) && matches(list, r#"{"b": 2}"#) && !matches(list, r#"{"c": 3}"#),

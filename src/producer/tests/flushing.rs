@@ -1,7 +1,7 @@
 //! Records that end their batch.
 
 use super::super::{Aggregation, Batching, Ordering, OutgoingRecord, ProducerSettings, PutOptions, Written};
-use super::script::{LATENCY, Reaction, Rig, Script, failure, record, texts, within};
+use super::script::{LATENCY, Rig, Script, failure, record, texts, within};
 use crate::aggregation::JoinForm;
 use crate::domain::{BindingError, FailureKind};
 use futures_util::future::join_all;
@@ -103,10 +103,7 @@ async fn a_record_behind_another_of_its_key_does_not_wait_for_the_linger_of_that
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_ends_its_batch_too() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Throttled)),
-        _ => Reaction::Store,
-    });
+    let script = Script::refusing_first(failure(FailureKind::Throttled));
     let rig = Rig::new(lingering(Aggregation::Joined(JoinForm::Lines), Ordering::Key), &script);
     let later = async {
         tokio::time::sleep(LATENCY / 2).await;

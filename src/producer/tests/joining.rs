@@ -67,28 +67,16 @@ async fn a_joined_record_is_as_large_as_its_limit_separators_included() {
 
 #[tokio::test(start_paused = true)]
 async fn a_throttled_record_is_sent_again_whole_and_before_later_records_of_its_key() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Throttled)),
-        _ => Reaction::Store,
-    });
+    let script = Script::refusing_first(failure(FailureKind::Throttled));
     let rig = Rig::new(joining(JoinForm::Lines, Ordering::Key), &script);
-    let first = join_all(["1", "2", "3"].map(|text| rig.put("a", text)));
-    let later = async {
-        tokio::task::yield_now().await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        rig.put("a", "4").await
-    };
-    let (first, later) = tokio::join!(first, later);
+    let (first, later) = rig.put_three_and_one().await;
     assert!(first.iter().all(|written| written.as_ref().is_ok_and(|written| written.attempts == 2)) && later.is_ok());
     assert_eq!(texts(&script.stored()).join("\n"), "1\n2\n3\n4");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_is_that_of_every_member_and_each_decides_about_its_own_retry() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Transient).with_outcome(Outcome::Unknown)),
-        _ => Reaction::Store,
-    });
+    let script = Script::refusing_first(failure(FailureKind::Transient).with_outcome(Outcome::Unknown));
     let rig = Rig::new(joining(JoinForm::JsonArray, Ordering::None), &script);
     let put = |number, options| rig.producer.put(member(JoinForm::JsonArray, "k", number), options);
     let once = PutOptions { is_single_attempt: true, ..within(10_000) };
@@ -138,10 +126,7 @@ async fn the_members_of_a_refused_record_are_sent_alone_and_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_key_refuses_the_later_members() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Throttled)),
-        _ => Reaction::Store,
-    });
+    let script = Script::refusing_first(failure(FailureKind::Throttled));
     let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
     let settings = ProducerSettings { ordering_on_failure: stop, ..joining(JoinForm::Lines, Ordering::Key) };
     let rig = Rig::new(settings, &script);

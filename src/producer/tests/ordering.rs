@@ -242,10 +242,7 @@ async fn a_successor_begins_after_a_limit_and_keeps_the_deadlines_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_stopped_stays_stopped_when_the_producer_is_replaced() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Caller)),
-        _ => Reaction::Store,
-    });
+    let script = Script::refusing_first(failure(FailureKind::Caller));
     let stop = OrderingOnFailure::Stop(Duration::from_secs(600));
     let settings = ProducerSettings { ordering_on_failure: stop, ..ordered(Ordering::Key) };
     let [old, new] = successors(&settings, &script, &Successions::default());

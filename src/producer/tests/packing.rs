@@ -59,18 +59,9 @@ async fn an_aggregate_stays_within_its_limit_and_a_larger_record_is_plain() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_aggregate_is_sent_again_before_later_records_of_its_key() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Throttled)),
-        _ => Reaction::Store,
-    });
+    let script = Script::refusing_first(failure(FailureKind::Throttled));
     let rig = Rig::new(packing(Aggregation::Key, Ordering::Key), &script);
-    let first = join_all(["1", "2", "3"].map(|text| rig.put("a", text)));
-    let later = async {
-        tokio::task::yield_now().await;
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        rig.put("a", "4").await
-    };
-    let (first, later) = tokio::join!(first, later);
+    let (first, later) = rig.put_three_and_one().await;
     assert!(first.iter().all(Result::is_ok) && later.is_ok());
     assert_eq!(script.stored().iter().flat_map(user_records).collect::<Vec<_>>(), ["1", "2", "3", "4"]);
 }
@@ -105,10 +96,7 @@ async fn user_records_of_a_refused_aggregate_are_sent_one_after_another_with_ord
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_key_refuses_the_later_user_records_of_the_same_aggregate() {
-    let script = Script::new(|call, _| match call {
-        0 => Reaction::Refuse(failure(FailureKind::Throttled)),
-        _ => Reaction::Store,
-    });
+    let script = Script::refusing_first(failure(FailureKind::Throttled));
     let stop = OrderingOnFailure::Stop(Duration::from_secs(30));
     let settings = ProducerSettings { ordering_on_failure: stop, ..packing(Aggregation::Key, Ordering::Key) };
     let rig = Rig::new(settings, &script);

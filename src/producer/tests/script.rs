@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use crate::telemetry::Metrics;
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -70,6 +71,11 @@ impl Script {
 
     pub(in super::super) fn storing() -> Self {
         Self::new(|_, _| Reaction::Store)
+    }
+
+    /// Refuses the first call.
+    pub(in super::super) fn refusing_first(failure: BindingError) -> Self {
+        Self::new(move |call, _| if call == 0 { Reaction::Refuse(failure.clone()) } else { Reaction::Store })
     }
 
     pub(in super::super) fn with_latency(self, latency: Duration) -> Self {
@@ -197,6 +203,18 @@ impl Rig {
 
     pub(in super::super) async fn put(&self, key: &str, data: &str) -> Result<Written, BindingError> {
         self.producer.put(record(key, data), within(10_000)).await
+    }
+
+    /// The results of three records of a key, and of a fourth one that comes while they wait.
+    pub(in super::super) async fn put_three_and_one(
+        &self,
+    ) -> (Vec<Result<Written, BindingError>>, Result<Written, BindingError>) {
+        let later = async {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            self.put("a", "4").await
+        };
+        tokio::join!(join_all(["1", "2", "3"].map(|text| self.put("a", text))), later)
     }
 
     /// Asserts that the page of metrics has this value.

@@ -71,18 +71,21 @@ async fn a_folder_that_was_removed_is_created_again() {
 }
 
 #[tokio::test]
-async fn old_incomplete_files_are_removed_at_the_start() {
+async fn old_incomplete_files_are_removed_at_the_start_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let (old, young, other) = (format!(".a.1{TEMPORARY}"), format!(".a.2{TEMPORARY}"), "old.json".to_owned());
-    for name in [&old, &young, &other] {
+    let (old, young, seen) = (format!(".a.1{UNFINISHED}"), format!(".a.2{UNFINISHED}"), format!("a{UNFINISHED}"));
+    let (other, link, below) = ("old.json".to_owned(), format!(".b{UNFINISHED}"), format!(".c{UNFINISHED}"));
+    for name in [&old, &young, &seen, &other] {
         fs::write(folder.path().join(name), "x").unwrap();
     }
+    fs::create_dir(folder.path().join(&below)).unwrap();
+    std::os::unix::fs::symlink(&other, folder.path().join(&link)).unwrap();
     let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    for name in [&old, &other] {
-        File::options().write(true).open(folder.path().join(name)).unwrap().set_modified(long_ago).unwrap();
+    for name in [&old, &seen, &other, &below] {
+        File::open(folder.path().join(name)).unwrap().set_modified(long_ago).unwrap();
     }
     FolderStore::open(folder.path().to_owned()).await.unwrap();
-    assert_eq!(names(folder.path()), [young, other]);
+    assert_eq!(names(folder.path()), [young, link, below, seen, other]);
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use super::super::context::TableContext;
 use super::super::etag::Etag;
 use super::super::expression::{Condition, with_condition};
+use super::super::options::Options;
 use super::super::request::Request;
 use super::super::{table_key, ttl};
 use super::single_write::{Proof, Repeatability, SingleWrite};
-use crate::aws::Item;
+use crate::aws::{Item, KeySchema};
 use crate::domain::{BindingError, InvokeResponse};
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use tokio::time::Instant;
 
 const RETURN_VALUES: [ReturnValue; 2] = [ReturnValue::None, ReturnValue::AllOld];
@@ -30,22 +31,46 @@ pub(in super::super) async fn create(cx: &TableContext, request: Request) -> Res
     write.run(cx, &request, send).await
 }
 
-async fn prepare(cx: &TableContext, request: &Request) -> Result<(Item, Option<Condition>, SingleWrite), BindingError> {
+/// What a request says about the item to store.
+pub(in super::super) struct NewItem {
+    item: Item,
+    condition: Option<Condition>,
+    etag: Option<Etag>,
+    return_values: ReturnValue,
+    on_condition_failure: Option<ReturnValuesOnConditionCheckFailure>,
+}
+
+/// Reads the item of a request, as far as that needs no call. `key` is the table's, if it is known.
+///
+/// # Errors
+/// When the request is wrong.
+pub(in super::super) fn new_item(
+    request: &Request,
+    options: &Options,
+    key: Option<&KeySchema>,
+) -> Result<NewItem, BindingError> {
     let mut item = request.codec.item(&request.data)?;
     let return_values = request.return_values(&RETURN_VALUES)?;
     let now = ttl::now();
-    ttl::set_expiry(&mut item, &request.metadata, cx.options.ttl.as_ref(), now)?;
-    let etag = Etag::read(&request.metadata, cx.options.etag_attribute.as_deref())?;
+    ttl::set_expiry(&mut item, &request.metadata, options.ttl.as_ref(), now)?;
+    let etag = Etag::read(&request.metadata, options.etag_attribute.as_deref())?;
     if let Some(etag) = &etag {
         item.insert(etag.attribute.clone(), AttributeValue::S(etag.new.clone()));
     }
-    table_key::check_item(cx.keys.known(), &item)?;
+    table_key::check_item(key, &item)?;
     let condition = request.condition()?;
-    let hidden = cx.options.hidden_by_ttl();
+    let hidden = options.hidden_by_ttl();
     let condition = match etag.as_ref().and_then(|etag| etag.condition_of_create(hidden, now)) {
         Some(version) => Some(version.and(condition)),
         None => condition,
     };
+    let on_condition_failure = request.on_condition_failure()?;
+    Ok(NewItem { item, condition, etag, return_values, on_condition_failure })
+}
+
+async fn prepare(cx: &TableContext, request: &Request) -> Result<(Item, Option<Condition>, SingleWrite), BindingError> {
+    let NewItem { item, condition, etag, return_values, on_condition_failure } =
+        new_item(request, &cx.options, cx.keys.known())?;
     let has_condition = condition.is_some();
     let repeatability =
         Repeatability { has_condition, is_cumulative: false, return_values: &return_values, etag: etag.as_ref() };
@@ -54,7 +79,7 @@ async fn prepare(cx: &TableContext, request: &Request) -> Result<(Item, Option<C
         repeat: repeatability.repeat(request.repeat_ambiguous(cx.options.repeat_ambiguous)),
         proof: proof(cx, etag, &item, request.deadline).await?,
         return_values,
-        on_condition_failure: request.on_condition_failure()?,
+        on_condition_failure,
     };
     Ok((item, condition, write))
 }

@@ -63,9 +63,10 @@ fn a_component_without_these_fields_shapes_nothing() {
 fn filters_and_transforms_are_read_in_all_their_forms() {
     for items in [
         [("filter", r#"{"data": {"type": ["order"]}}"#)].as_slice(),
-        &[("filter", r#"[{"data": {"a": [1]}}, {"partitionKey": ["x"]}]"#)],
+        &[("filter", r#"[{"data": {"a": [1]}}, {"partitionKey": ["x"]}]"#), ("partitionKey", "x")],
+        &[("filter", r#"{"FilterCriteria": {"Filters": [{"Pattern": "{\"data\": {\"a\": [1]}}"}]}}"#)],
         &[("filter", r#"{"sequenceNumber": [{"exists": true}]}"#), ("direction", "input")],
-        &[("transform", ".order | {id}")],
+        &[("transform", ".order | {id}"), ("direction", "output")],
         &[("transform", "."), ("transformOnError", "drop-counted")],
         &[
             ("transform", "."),
@@ -166,7 +167,7 @@ fn a_table_has_items_and_no_dead_letters() {
 #[test]
 fn a_method_is_the_transform_of_those_who_name_it() {
     for field in ["method", "dataProcessingMethodId", "dataprocessingmethodid"] {
-        let result = with_methods(&[(field, "slim")], &method("slim", "{id}"));
+        let result = with_methods(&[(field, "slim"), ("direction", "output")], &method("slim", "{id}"));
         assert!(spec(result).shaping.unwrap().has_transform(), "{field}");
     }
     for (items, methods, parts) in [
@@ -195,7 +196,8 @@ fn a_method_is_the_transform_of_those_who_name_it() {
 #[test]
 fn a_dead_letter_binding_that_may_leave_letters_out_gets_a_notice() {
     let target = "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: letters}\nspec:\n  \
-                  type: bindings.aws.kinesis\n  metadata: [{name: streamName, value: letters}, {name: transform, value: .}]\n";
+                  type: bindings.aws.kinesis\n  metadata: [{name: streamName, value: letters}, {name: transform, value: .}, \
+                  {name: direction, value: output}]\n";
     let result = with_methods(&[("deadLetterBinding", "letters"), ("direction", "output")], target);
     let notices: String = result.notices.iter().map(|notice| format!("{notice}\n")).collect();
     assert!(result.faults.is_empty() && notices.lines().count() == 1, "{} {notices}", result.faults);
@@ -210,4 +212,101 @@ fn a_wrong_method_is_a_fault_of_its_document_and_of_its_users() {
     let faults = result.faults.to_string();
     assert!(faults.lines().count() == 2 && faults.contains("the program of this method is wrong: line 1"), "{faults}");
     assert!(result.components.is_empty() && result.left_out.len() == 1);
+}
+
+fn notices(result: &CheckResult) -> String {
+    assert!(result.faults.is_empty(), "{}", result.faults);
+    result.notices.iter().map(|notice| format!("{notice}\n")).collect()
+}
+
+#[test]
+fn a_filter_by_a_key_that_the_output_does_not_know_yet_gets_a_notice() {
+    let filter = ("filter", r#"[{"data": {"a": [1]}}, {"$or": [{"partitionKey": ["x"]}, {"data": {"b": [1]}}]}]"#);
+    for (key, part) in [
+        (Some(("partitionKeyFrom", "/id")), "taken from the record after the filter"),
+        (Some(("partitionKeyExpression", ".id")), "taken from the record after the filter"),
+        (Some(("partitionKey", r#"${! json("id") }"#)), "taken from the record after the filter"),
+        (Some(("recordDistribution", "auto")), "the records of this output have no keys"),
+        (None, "a random key is made after the filter"),
+    ] {
+        for direction in [None, Some(("direction", "output"))] {
+            let fields: Vec<_> = [Some(filter), key, direction].into_iter().flatten().collect();
+            let shown = notices(&kinesis(&fields));
+            assert!(shown.contains("field `filter`") && shown.contains(part), "{fields:?}: {shown}");
+        }
+        let fields: Vec<_> = [Some(filter), Some(("direction", "input"))].into_iter().flatten().collect();
+        assert_eq!(notices(&kinesis(&fields)), "");
+    }
+    assert_eq!(notices(&kinesis(&[filter, ("partitionKey", "all")])), "");
+    assert_eq!(notices(&kinesis(&[("filter", r#"{"data": {"partitionKey": ["x"]}}"#)])), "");
+}
+
+#[test]
+fn a_transform_that_may_stop_a_key_of_the_input_gets_a_notice() {
+    let stops = "stops the later records of its key";
+    let direction = ("direction", "input");
+    for fields in [
+        [("transform", ".a")].as_slice(),
+        &[("transform", ".a"), direction],
+        &[("transform", ".a"), ("direction", "input, output")],
+        &[("transform", ".a"), ("transformOnError", "fail"), direction],
+        &[("transform", ".a"), ("maxAttempts", "3"), direction],
+    ] {
+        let shown = notices(&kinesis(fields));
+        assert!(shown.contains("field `transform`") && shown.contains(stops), "{fields:?}: {shown}");
+    }
+    let by_method = notices(&with_methods(&[("method", "slim"), direction], &method("slim", ".a")));
+    assert!(by_method.contains("field `method`") && by_method.contains(stops), "{by_method}");
+    for fields in [
+        [("transform", ".a"), ("direction", "output")].as_slice(),
+        &[("transform", ".a"), direction, ("transformOnError", "drop-counted")],
+        &[("transform", ".a"), direction, ("onPoison", "halt-key")],
+        &[("transform", ".a"), direction, ("deadLetterFolder", "/x")],
+    ] {
+        assert_eq!(notices(&kinesis(fields)), "", "{fields:?}");
+    }
+}
+
+#[test]
+fn a_dead_letter_target_that_a_transform_never_uses_gets_a_notice() {
+    let target = "---\napiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: letters}\nspec:\n  \
+                  type: bindings.aws.kinesis\n  metadata: [{name: streamName, value: letters}, {name: direction, value: output}]\n";
+    let common = [("transform", ".a"), ("direction", "input")];
+    let binding = [("deadLetterBinding", "letters"), ("deadLetterFolder", "/x")];
+    for word in ["passthrough", "drop-counted"] {
+        for given in [&binding[..1], &binding[1..]] {
+            let fields = [&common, &[("transformOnError", word)][..], given].concat();
+            let shown = notices(&with_methods(&fields, target));
+            let part = format!("field `{}`: it has an effect only with a retry policy", given[0].0);
+            assert!(shown.contains(&part) && shown.contains("the transform gives no record up"), "{fields:?}: {shown}");
+            let limited = [&fields, &[("maxAttempts", "3"), ("deadLetterFolder", "/x")][..]].concat();
+            if given[0].0 == "deadLetterBinding" {
+                assert_eq!(notices(&with_methods(&limited, target)), "", "{fields:?}");
+            }
+        }
+        let fields = [&common, &[("transformOnError", word), ("onPoison", "halt-shard")][..]].concat();
+        assert!(only_fault(&kinesis(&fields)).contains("no record is ever given up"), "{word}");
+    }
+}
+
+#[test]
+fn fields_without_a_value_and_templates_in_programs_get_a_notice() {
+    let output = ("direction", "output");
+    for (fields, parts) in [
+        ([("filter", ""), output], ["field `filter`: it is empty", "no record is left out"]),
+        ([("transform", ""), output], ["field `transform`: it is empty", "stay as they are"]),
+        ([("method", ""), output], ["field `method`: it is empty", "stay as they are"]),
+        ([("transform", ". + {id: \"{uuid}\"}"), output], ["field `transform`: `{uuid}`", "{uuid: .uuid}"]),
+        (
+            [("partitionKeyExpression", "\"{uuid}\""), output],
+            ["field `partitionKeyExpression`: `{uuid}`", "every record"],
+        ),
+    ] {
+        let shown = notices(&kinesis(&fields));
+        assert!(shown.lines().count() == 1 && parts.iter().all(|part| shown.contains(part)), "{fields:?}: {shown}");
+    }
+    let fault = only_fault(&kinesis(&[("transform", ". as {uuid} | error"), output]));
+    assert!(fault.contains("line 1, column") && fault.contains("{uuid: .uuid}"), "{fault}");
+    let fault = only_fault(&kinesis(&[("filter", "[]"), output]));
+    assert!(fault.contains("the list of patterns is empty"), "{fault}");
 }

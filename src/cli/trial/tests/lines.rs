@@ -9,7 +9,8 @@ fn read(text: &[u8]) -> Vec<Line> {
 #[test]
 fn blank_lines_are_left_out_and_counted() {
     let line = |number, text: &'static str| Line { number, text: Ok(text.into()) };
-    assert_eq!(read(b"{}\r\n\n  \n [1]\t\nlast"), [line(1, "{}"), line(4, " [1]"), line(5, "last")]);
+    assert_eq!(read(b"{}\r\n\n  \r\n [1]\t\nlast"), [line(1, "{}"), line(4, " [1]\t"), line(5, "last")]);
+    assert_eq!(read("\u{feff}1\n\u{feff}\n".as_bytes()), [line(1, "1"), line(2, "\u{feff}")]);
     assert_eq!(read(b""), []);
 }
 
@@ -33,19 +34,23 @@ fn objects_keep_the_text_of_their_data() {
     assert_eq!(input.metadata.get("partitionKey"), Some("k"));
     assert_eq!(request(br#"{"data": null}"#).unwrap().data, "null");
     let input = record(br#"{"dataBase64": "AP8=", "partitionKey": "k", "approximateArrivalTimestamp": 1.5}"#).unwrap();
-    assert_eq!((&input.data[..], input.is_raw, input.arrival), ([0_u8, 255].as_slice(), true, Some(1.5)));
-    assert_eq!(input.partition_key.as_deref(), Some("k"));
+    assert_eq!((&input.data[..], input.is_raw, input.origin.arrival), ([0_u8, 255].as_slice(), true, Some(1.5)));
+    assert_eq!(input.origin.partition_key.as_deref(), Some("k"));
+    let input = record(br#"{"data": 1, "shardId": "s", "sequenceNumber": "7:1"}"#).unwrap();
+    assert_eq!((input.origin.shard.as_deref(), input.origin.sequence_number.as_deref()), (Some("s"), Some("7:1")));
 }
 
 #[test]
 fn a_wrong_object_says_what_is_wrong() {
     for (text, part) in [
-        ("1", "no object"),
+        ("1", "with --objects, a line is an object such as {\"data\": …}: it is not a JSON object"),
+        (r#"[1, null, {}]"#, "it is not a JSON object"),
         ("{}", "no `data`"),
         (r#"{"data": 1, "dataBase64": ""}"#, "both"),
         (r#"{"dataBase64": "?"}"#, "not base64"),
-        (r#"{"data": 1, "partitonKey": "k"}"#, "unknown field"),
-        (r#"{"data": 1"#, "no object"),
+        (r#"{"data": 1, "datta": "k"}"#, "unknown field `datta`, did you mean `data`? known are `data`, `dataBase64`,"),
+        (r#"{"data": 1, "data": 2}"#, "duplicate field `data`"),
+        (r#"{"data": 1"#, "a line is an object such as {\"data\": …}: wrong at line 1, column"),
     ] {
         for read in [request, record] {
             let error = read(text.as_bytes()).unwrap_err();
