@@ -52,7 +52,7 @@ pub use lease::{Lease, LeaseCounter, NewLease, WorkerId};
 pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
 pub use lease_store::{LeaseError, LeaseStore, Renewed};
 pub use message::Message;
-pub use name::{ComponentName, Direction, InvalidName};
+pub use name::{ComponentName, Direction, InvalidName, app_id_or_default};
 pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{
     Fetched, ReadLimit, RecordDistribution, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing,

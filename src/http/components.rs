@@ -5,24 +5,23 @@ use super::component_calls::{
     Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText,
     ManageComponents, Success,
 };
+use super::document_text;
 use super::endpoint::{COMPONENTS, ComponentEndpoint};
 use super::error::ApiError;
 use super::inputs;
 use super::invoke::unescape;
 use super::json_response::json_response;
-use super::read_body::{self, Refused, UnreadBody};
+use super::read_body::UnreadBody;
 use super::state::ApiState;
 use crate::domain::OutputReport;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// The largest document; Dapr's own bound. Changed documents stay in memory.
-pub(super) const MAX_DOCUMENT: usize = 64 << 10;
 /// Characters of an unknown parameter that are shown.
 const MAX_SHOWN: usize = 64;
 
@@ -42,7 +41,7 @@ pub(super) async fn respond(
         }
     };
     let (document, unread) = if endpoint.has_body() {
-        match read(state, &head, body).await {
+        match document_text::read(state, &head, body, refused).await {
             Ok(document) => (document, None),
             Err(response) => return response,
         }
@@ -145,24 +144,8 @@ fn name_of(endpoint: ComponentEndpoint, path: &str) -> Result<Cow<'_, str>, &str
     unescape(rest.split('/').next().unwrap_or_default())
 }
 
-async fn read(state: &ApiState, head: &Parts, body: Body) -> Result<DocumentText, Response> {
-    let limit = state.settings.max_body_size.map_or(MAX_DOCUMENT, |limit| limit.min(MAX_DOCUMENT));
-    match read_body::read(body, head, Some(limit), &state.body_memory).await {
-        // The reservation ends here: the document is copied into a tree, within its own limits.
-        Ok((text, _memory)) => {
-            let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            let is_yaml = media.to_ascii_lowercase().contains("yaml");
-            Ok(DocumentText { text: read_body::detached(text), is_yaml })
-        }
-        Err(Refused { error, is_read }) => {
-            let format = state.settings.error_format();
-            let mut response = ApiError::Malformed { binding: None, error: &error, format }.into_response();
-            if !is_read {
-                read_body::close_after(&mut response, head.version);
-            }
-            Err(response)
-        }
-    }
+fn refused(error: ApiError<'_>) -> Response {
+    error.into_response()
 }
 
 /// Adds what is known of the sides of the component: what `/v1.0-alpha1/inputs` shows, and what its output has not answered.

@@ -24,6 +24,7 @@ mod connection;
 mod connection_state;
 mod cors;
 mod data_connectors;
+mod document_text;
 mod encoding;
 mod endpoint;
 mod error;

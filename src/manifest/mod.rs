@@ -75,7 +75,7 @@ pub use fault::{Fault, Faults, Notice, Place, nearest};
 pub use files::{ComponentFiles, Loaded};
 pub use kinds::{
     CRON, DYNAMODB, HTTP, KINESIS, KUBERNETES, LOCAL_STORAGE, PARAMETER_STORE, SECRETS_MANAGER, is_remote_store,
-    is_secret_store, is_served,
+    is_secret_store, is_served, served_bindings,
 };
 pub use load::{load, read, read_allowed, read_with};
 pub use masking::{LostSecret, MASK};
