@@ -52,6 +52,7 @@ mod server;
 mod shutdown;
 mod socket;
 mod state;
+mod token_log;
 mod trace;
 mod unix_socket;
 mod wait;
