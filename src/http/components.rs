@@ -5,21 +5,19 @@ use super::component_calls::{
     Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText,
     ManageComponents, Success,
 };
+use super::component_status::with_sides;
 use super::document_text;
 use super::endpoint::{COMPONENTS, ComponentEndpoint};
 use super::error::ApiError;
-use super::inputs;
 use super::invoke::unescape;
 use super::json_response::json_response;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
-use crate::domain::OutputReport;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::{Value, json};
 use std::borrow::Cow;
 
 /// Characters of an unknown parameter that are shown.
@@ -146,25 +144,6 @@ fn name_of(endpoint: ComponentEndpoint, path: &str) -> Result<Cow<'_, str>, &str
 
 fn refused(error: ApiError<'_>) -> Response {
     error.into_response()
-}
-
-/// Adds what is known of the sides of the component: what `/v1.0-alpha1/inputs` shows, and what its output has not answered.
-fn with_sides(state: &ApiState, mut reply: ComponentReply) -> ComponentReply {
-    let entry = reply.name.as_ref().and_then(|name| inputs::entry(state, name));
-    let component = reply.name.as_ref().and_then(|name| state.host.component(name));
-    let output = component.as_ref().and_then(|component| component.output()?.report());
-    if let (Some(Value::Object(body)), Some(report)) = (&mut reply.body, output) {
-        let OutputReport { pending_records, pending_bytes } = report;
-        let output = json!({ "pendingRecords": pending_records, "pendingBytes": pending_bytes });
-        body.insert("output".to_owned(), output);
-    }
-    if let (Some(Value::Object(body)), Some(entry)) = (&mut reply.body, entry) {
-        match serde_json::to_value(entry) {
-            Ok(entry) => drop(body.insert("input".to_owned(), entry)),
-            Err(error) => tracing::error!(%error, "status of an input could not be written"),
-        }
-    }
-    reply
 }
 
 pub(super) fn succeeded(reply: ComponentReply) -> Response {

@@ -19,6 +19,7 @@
 mod admission;
 mod bind_error;
 mod component_calls;
+mod component_status;
 mod components;
 mod connection;
 mod connection_state;
