@@ -1,8 +1,8 @@
 //! The interface of a component.
 
 use super::{
-    BindingError, ComponentName, CredentialReport, EventFormat, EventHandler, InputReport, InvokeRequest, InvokeResponse,
-    OutputReport, Stop,
+    BindingError, ComponentName, CredentialReport, EventFormat, EventHandler, InputReport, InvokeRequest,
+    InvokeResponse, OutputReport, Stop,
 };
 use async_trait::async_trait;
 use std::borrow::Cow;

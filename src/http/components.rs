@@ -8,6 +8,7 @@ use super::component_calls::{
 use super::component_status::with_sides;
 use super::document_text;
 use super::endpoint::{COMPONENTS, ComponentEndpoint};
+use super::entity_tags::names_tag_weakly;
 use super::error::ApiError;
 use super::invoke::unescape;
 use super::json_response::json_response;
@@ -48,13 +49,16 @@ pub(super) async fn respond(
         (none, Some(UnreadBody::new(&head, body)))
     };
     let caller = Caller { peer: info.peer(), token: state.settings.admin_token_name };
-    let is_status = endpoint == ComponentEndpoint::Status;
     let result = match call(endpoint, name, document, &head) {
         Ok(call) => manage.call(call, caller).await,
         Err(refusal) => Err(refusal),
     };
     let mut response = match result {
-        Ok(reply) => succeeded(if is_status { with_sides(state, reply) } else { reply }),
+        Ok(reply) => match endpoint {
+            ComponentEndpoint::Status => succeeded(with_sides(state, reply)),
+            ComponentEndpoint::Get => document_response(&head, reply),
+            _ => succeeded(reply),
+        },
         Err(refusal) => ApiError::Component(&refusal).into_response(),
     };
     if let Some(unread) = unread {
@@ -108,8 +112,8 @@ pub(super) fn change_options(head: &Parts) -> Result<ChangeOptions, ComponentRef
             return Err(wrong_parameter(name.to_owned(), "it is given more than once"));
         }
     }
-    let only_if_absent = header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*");
-    Ok(ChangeOptions { if_match: header(head, &IF_MATCH), only_if_absent, persist: given.unwrap_or(false) })
+    let (if_match, if_none_match) = (header(head, &IF_MATCH), header(head, &IF_NONE_MATCH));
+    Ok(ChangeOptions { if_match, if_none_match, persist: given.unwrap_or(false) })
 }
 
 fn wrong_parameter(field: String, problem: &str) -> ComponentRefusal {
@@ -144,6 +148,17 @@ fn name_of(endpoint: ComponentEndpoint, path: &str) -> Result<Cow<'_, str>, &str
 
 fn refused(error: ApiError<'_>) -> Response {
     error.into_response()
+}
+
+/// The response to the read of a document: 304 if the client has it already.
+pub(super) fn document_response(head: &Parts, reply: ComponentReply) -> Response {
+    let known = header(head, &IF_NONE_MATCH).zip(reply.etag.as_ref());
+    if known.is_none_or(|(list, etag)| !names_tag_weakly(&list, etag)) {
+        return succeeded(reply);
+    }
+    let mut response = succeeded(ComponentReply { body: None, ..reply });
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
 }
 
 pub(super) fn succeeded(reply: ComponentReply) -> Response {

@@ -5,7 +5,7 @@ use super::admission::ConnectInfo;
 use super::component_calls::{
     Caller, ComponentRefusal, ComponentReply, ConnectorCall, DocumentFault, DocumentText, ManageComponents, RefusalKind,
 };
-use super::components::{change_options, succeeded};
+use super::components::{change_options, document_response, succeeded};
 use super::document_text;
 use super::endpoint::ConnectorEndpoint;
 use super::error::ApiError;
@@ -65,7 +65,10 @@ pub(super) async fn respond(
         Err(refusal) => Err(refusal),
     };
     let mut response = match result {
-        Ok(reply) => succeeded(ComponentReply { name: None, ..reply }),
+        Ok(reply) => {
+            let reply = ComponentReply { name: None, ..reply };
+            if endpoint == ConnectorEndpoint::Get { document_response(&head, reply) } else { succeeded(reply) }
+        }
         Err(refusal) => failed(&refusal),
     };
     if let Some(unread) = unread {

@@ -28,6 +28,7 @@ mod data_connectors;
 mod document_text;
 mod encoding;
 mod endpoint;
+mod entity_tags;
 mod error;
 mod extended;
 mod go_json;
@@ -65,6 +66,7 @@ pub use component_calls::{
     ManageComponents, ManageConnectors, RefusalKind, Success,
 };
 pub use connection::{ConnectionSettings, Protocol, Respond};
+pub use entity_tags::names_tag_weakly;
 pub use error::MalformedRequest;
 pub use extended::VERSION;
 pub use invoke_span::InvokeSpan;

@@ -2,8 +2,8 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
-use super::secret_text::{is_secret_name, shows_secret};
 use super::method::Methods;
+use super::secret_text::{is_secret_name, shows_secret};
 use super::{Document, parse_duration_or_seconds, parse_size, values};
 use crate::domain::ComponentName;
 use secrecy::{ExposeSecret, SecretString};

@@ -83,10 +83,10 @@ fn has_secret_parameter(text: &str) -> bool {
 
 fn is_secret_parameter(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let is_name = lower.starts_with(char::is_alphabetic) && lower.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
+    let is_name =
+        lower.starts_with(char::is_alphabetic) && lower.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
     let plain: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
-    is_name
-        && (SECRET_PARAMETERS.contains(&plain.as_str()) || plain.ends_with("signature") || is_secret_name(&plain))
+    is_name && (SECRET_PARAMETERS.contains(&plain.as_str()) || plain.ends_with("signature") || is_secret_name(&plain))
 }
 
 #[cfg(test)]

@@ -74,11 +74,8 @@ impl ShardView {
         // The owner does not wait while the shards are copied.
         drop(known);
         let factor = |shard: &ShardId| throttled.get(shard).map_or(1.0, |factor| factor.at(now));
-        let shard = |(range, id): &(_, ShardId)| OutputShard {
-            shard: id.clone(),
-            range: *range,
-            limiter_factor: factor(id),
-        };
+        let shard =
+            |(range, id): &(_, ShardId)| OutputShard { shard: id.clone(), range: *range, limiter_factor: factor(id) };
         Some(ShardMapReport { age, shards: map.ranges().iter().map(shard).collect() })
     }
 

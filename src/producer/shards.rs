@@ -179,3 +179,14 @@ impl Shards {
         true
     }
 }
+
+/// The series of shards end with the producer: the stream of a later one may have other shards.
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.map.shards().for_each(|shard| self.metrics.forget_shard(shard.as_str()));
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/shards.rs"]
+mod tests;
