@@ -8,7 +8,7 @@ use super::region;
 use super::settings::{ConnectionSettings, behavior_version};
 use super::transport::Transport;
 use super::unsent::NoCredentials;
-use crate::domain::{BindingError, FailureKind};
+use crate::domain::{BindingError, CredentialReport, FailureKind};
 use crate::manifest::{Environment, ProcessEnvironment};
 use crate::telemetry::Tracer;
 use aws_config::environment::EnvironmentVariableRegionProvider;
@@ -266,6 +266,12 @@ impl Connection {
                 Ok(format!("{arn} from {known}"))
             }
         }
+    }
+
+    /// The state of the credentials, without a call.
+    #[must_use]
+    pub fn credentials(&self) -> CredentialReport {
+        self.credentials.report()
     }
 
     #[must_use]

@@ -7,7 +7,7 @@ use super::{Context, cron, dynamodb, http, kinesis, localstorage, secretstores, 
 use crate::domain::{Binding, BindingError, ComponentName, FailureKind};
 use crate::manifest::{
     CRON, DYNAMODB, Document, Fault, Faults, HTTP, KINESIS, LOCAL_STORAGE, Loaded, NotLoaded, Notice, is_remote_store,
-    is_secret_store, nearest,
+    is_secret_store, nearest, served_bindings,
 };
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -173,8 +173,7 @@ fn unknown_type(document: &Document, type_name: &str) -> Fault {
 }
 
 fn kinds() -> String {
-    let names: Vec<String> = KINDS.iter().map(|kind| format!("`{}`", kind.type_name)).collect();
-    format!("known kinds are {}", names.join(", "))
+    format!("known kinds are {}", served_bindings())
 }
 
 /// Connects one component under its `initTimeout`.

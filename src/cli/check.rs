@@ -4,6 +4,7 @@ use super::files::{self, Findings};
 use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::secretstores::{self, StoreOptions};
 use crate::bindings::{CheckResult, Checked, ComponentAccess, check_access, check_with, missing_files};
+use crate::domain::app_id_or_default;
 use crate::manifest::{Loaded, ProcessEnvironment};
 use crate::settings::{CheckSettings, ProbeSettings};
 use std::fmt::Write as _;
@@ -37,7 +38,7 @@ pub async fn connect(settings: ProbeSettings) -> Report {
     let loaded = Box::pin(secretstores::load(files, stores)).await;
     let mut result = check_loaded(&settings.files, loaded, findings, &plugs);
     result.notices.extend(unusable);
-    let app_id = settings.files.app_id.as_deref().unwrap_or("bindd");
+    let app_id = app_id_or_default(settings.files.app_id.as_deref().unwrap_or_default());
     let ca_bundle = settings.ca_bundle.as_deref();
     let check = |checked: Checked| check_access(checked, app_id, ca_bundle, ACCESS_TIMEOUT);
     let access = futures_util::future::join_all(result.components.clone().into_iter().map(check)).await;

@@ -4,6 +4,7 @@ use super::files;
 use super::iam_policy::policy;
 use super::iam_statements::PolicyScope;
 use crate::bindings::{Checked, check};
+use crate::domain::app_id_or_default;
 use crate::manifest::FetchedSecrets;
 use crate::settings::PolicySettings;
 use serde_json::Value;
@@ -32,7 +33,7 @@ pub fn run(settings: &PolicySettings) -> PolicyOutput {
     // The notices show which components were left out: in another sidecar they need permissions too.
     let mut notes: Vec<Cow<'_, str>> = result.notices.iter().map(|notice| notice.to_string().into()).collect();
     let connections: Vec<_> = result.components.iter().filter_map(Checked::connection).collect();
-    let scope = PolicyScope { app_id: files.app_id.as_deref().unwrap_or("bindd"), region };
+    let scope = PolicyScope { app_id: app_id_or_default(files.app_id.as_deref().unwrap_or_default()), region };
     let policy = policy(&result.components, &secrets, scope);
     if is_empty(&policy) {
         notes.push(

@@ -4,13 +4,13 @@
 //! lease at LATEST whose starting time is not known yet: the first listing provides it. No lease is taken before the
 //! stream was identified once and every row was found to belong to it.
 
+use super::call_log::FailedCalls;
 use super::claims::Claims;
 use super::error::ConsumerError;
 use super::failing_calls::{LISTING_FAILED, SCAN_FAILED};
 use super::identity::{self, Replacement};
 use super::lease_scan::{Change, ChangeKind, ChangeResult, LeaseChange, ScanResult, StreamListing};
 use super::lease_taker::LeaseTaker;
-use super::log_limit::FailedCalls;
 use super::settings::{ConsumerSettings, Order};
 use super::shard_events::EndReason;
 use super::shard_sync::ShardSync;

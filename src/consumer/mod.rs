@@ -27,6 +27,7 @@
 
 mod app_watch;
 mod budget;
+mod call_log;
 mod claims;
 mod coordinator;
 mod cost;
@@ -40,7 +41,6 @@ mod lease_scan;
 mod lease_taker;
 mod limits;
 mod lineage;
-mod log_limit;
 mod messages;
 pub mod mutants;
 mod progress;

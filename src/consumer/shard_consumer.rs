@@ -9,7 +9,6 @@
 
 use super::delivery::Delivered;
 use super::drain_times::{DrainTimes, Drains};
-use super::log_limit::LogLimit;
 use super::progress::{Progress, ReadTime};
 use super::renewer::RenewerEnd;
 use super::renewer_task::RenewerEvent;
@@ -23,7 +22,7 @@ use crate::domain::{
     Checkpoint, FailureKind, Fetched, Lease, RecordBatch, RecordPosition, RetrievalError, ShardId, ShardState,
     Timestamp,
 };
-use crate::telemetry::{InputMetrics, ShapingResult};
+use crate::telemetry::{InputMetrics, LogLimit, ShapingResult};
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -251,9 +250,9 @@ impl ShardConsumer {
 
     fn read_failed(&mut self, error: &RetrievalError, now: Instant, effects: &mut Vec<Effect>) {
         self.status.read_failed(error, now);
-        if self.read_errors.is_due(now) {
+        if let Some(more) = self.read_errors.next(now) {
             self.failure_logged = true;
-            tracing::warn!(shard = %self.shard, %error, source = error.source(), "shard could not be read");
+            tracing::warn!(shard = %self.shard, %error, source = error.source(), more, "shard could not be read");
         } else {
             tracing::debug!(shard = %self.shard, %error, source = error.source(), "shard could not be read");
         }

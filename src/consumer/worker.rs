@@ -6,7 +6,6 @@ use super::error::ConsumerError;
 use super::failing_calls::PREPARE_FAILED;
 use super::identity::IdentityCheck;
 use super::lease_scan::{self, Change};
-use super::log_limit::LogLimit;
 use super::retention::AgeAlarm;
 use super::settings::{ConsumerSettings, Ports};
 use super::shard_consumer::FORCED_RELEASE_LIMIT;
@@ -16,7 +15,7 @@ use super::worker_events::{Effect, Event};
 use crate::domain::{DrainLimits, ShardId, Stop, cause_line};
 use crate::resilience::Backoff;
 use crate::tasks::{Ended, Supervisor};
-use crate::telemetry::InputMetrics;
+use crate::telemetry::{InputMetrics, LogLimit};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, OptionFuture};
 use futures_util::stream::BoxStream;
@@ -128,7 +127,7 @@ impl Worker {
     /// Prepares the lease store; false when a stop was requested before that was done.
     async fn prepare(&self, stop: &Stop) -> Result<bool, ConsumerError> {
         let WorkerContext { settings, ports, .. } = &self.context;
-        let (mut waits, mut log_limit) = (Backoff::millis(200, 10_000).waits(settings.seed), LogLimit::default());
+        let (mut waits, log_limit) = (Backoff::millis(200, 10_000).waits(settings.seed), LogLimit::default());
         loop {
             // Biased: a stop needs no leases.
             let result = tokio::select! {
@@ -151,8 +150,8 @@ impl Worker {
             let wait = waits.next_wait();
             settings.status.failed(&error, Instant::now());
             settings.status.call_failed(PREPARE_FAILED, cause_line(&error), Instant::now());
-            if log_limit.is_due(Instant::now()) {
-                tracing::warn!(?wait, %error, source = error.source(), "{PREPARE_FAILED}");
+            if let Some(more) = log_limit.next(Instant::now()) {
+                tracing::warn!(?wait, %error, source = error.source(), more, "{PREPARE_FAILED}");
             } else {
                 tracing::debug!(?wait, %error, source = error.source(), "{PREPARE_FAILED}");
             }

@@ -13,7 +13,7 @@ use super::reading::{FilesRead, Reading};
 use super::reload_plan::{RunningFile, RunningFiles, hides};
 use crate::bindings::CheckResult;
 use crate::domain::ComponentName;
-use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind};
+use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind, names_tag_weakly};
 use crate::manifest::{Overridden, Overrides, Place, RawDocument, override_file};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -182,7 +182,7 @@ impl ApiChanges {
         let persisted = match staged.commit().await {
             Ok(persisted) => persisted,
             Err(refusal) => {
-                ready.discard().await;
+                scene.changes.discard(ready).await;
                 return Err(refusal);
             }
         };
@@ -289,14 +289,16 @@ impl ApiChanges {
             (Write::Patch(_) | Write::SetDisabled(_), None) => return Err(not_found(name)),
             _ => {}
         }
-        if options.only_if_absent && current.is_some() {
-            let problem = "the component exists, and If-None-Match: * asks for a new one";
-            return Err(ComponentRefusal::new(RefusalKind::Precondition, problem));
-        }
         self.check_tag(current, options)
     }
 
     fn check_tag(&self, current: Option<&Entry>, options: &ChangeOptions) -> Result<(), ComponentRefusal> {
+        let has_tag =
+            |tags: &String| current.is_some_and(|entry| names_tag_weakly(tags, &self.catalog.etag(&entry.document)));
+        if options.if_none_match.as_ref().is_some_and(has_tag) {
+            let problem = "the component exists with an entity tag that If-None-Match excludes; `*` asks for a new one";
+            return Err(ComponentRefusal::new(RefusalKind::Precondition, problem));
+        }
         let Some(tags) = &options.if_match else { return Ok(()) };
         let is_named = current.is_some_and(|entry| names_tag(tags, &self.catalog.etag(&entry.document)));
         if is_named { Ok(()) } else { Err(changed_meanwhile("the component was changed or removed since it was read")) }

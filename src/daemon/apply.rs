@@ -8,6 +8,7 @@ use crate::bindings::{Checked, Context};
 use crate::domain::{BindingError, ComponentName, FailureKind};
 use crate::runtime::{DrainOutcome, Draining, Host, InputsHandle, Retired};
 use crate::tasks::Supervisor;
+use crate::telemetry::UsedSeries;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -86,15 +87,6 @@ impl From<BindingError> for NotConnected {
     }
 }
 
-impl Ready {
-    /// Closes a component that is not needed after all.
-    pub(super) async fn discard(self) {
-        if let Some(Connected { component, .. }) = self.connected {
-            component.binding.close().await;
-        }
-    }
-}
-
 impl Changes {
     /// With the components that ran or failed at the start.
     pub(super) fn new(parts: Parts, running: RunningFiles, failures: HashMap<ComponentName, Failure>) -> Self {
@@ -140,7 +132,26 @@ impl Changes {
 
     /// Connects a prepared component, which changes nothing yet.
     pub(super) async fn connected(&self, checked: Checked) -> Result<Ready, NotConnected> {
-        self.parts.connected(checked).await
+        let name = checked.name.clone();
+        let connected = self.parts.connected(checked).await;
+        connected.inspect_err(|_| self.forget_unused(&name))
+    }
+
+    /// Closes a component that is not needed after all.
+    pub(super) async fn discard(&self, ready: Ready) {
+        let Ready { name, connected, .. } = ready;
+        if let Some(Connected { component, .. }) = connected {
+            component.binding.close().await;
+        }
+        self.forget_unused(&name);
+    }
+
+    /// Removes the series of a component that never ran, as those of any number of names would add up.
+    fn forget_unused(&self, name: &ComponentName) {
+        let is_known = self.running.contains_key(name) || self.failures.contains_key(name);
+        if !is_known && !self.leaving.contains(name.as_str()) {
+            self.parts.context.metrics.forget(name.as_str());
+        }
     }
 
     /// Lets a component take its place.
@@ -192,13 +203,30 @@ impl Changes {
             if let Err(error) = ended.result {
                 tracing::error!(component = ended.name, %error, "replaced component could not be closed");
             }
-            // Not for a component that was replaced: the new one goes on with the series.
-            let is_gone = self.running.keys().all(|name| name.as_str() != ended.name);
-            if is_gone && !self.leaving.contains(&ended.name) {
-                self.parts.context.metrics.forget(&ended.name);
+            if !self.leaving.contains(&ended.name) {
+                self.forget_ended(&ended.name);
             }
         }
         std::future::pending().await
+    }
+
+    /// Removes series after the end of a component that was removed, replaced or disabled. One that took its place goes on
+    /// with those that it has too, so its counters do not begin again.
+    fn forget_ended(&self, name: &str) {
+        let metrics = &self.parts.context.metrics;
+        if self.running.keys().all(|running| running.as_str() != name) {
+            return metrics.forget(name);
+        }
+        let used = match self.parts.host.component(name) {
+            Some(component) => {
+                let uses_aws = component.binding.credentials().is_some();
+                let output = component.output().is_some() && uses_aws;
+                UsedSeries { input: component.has_input(), output, credentials: uses_aws }
+            }
+            // It may be enabled again, but until then no credentials are loaded.
+            None => UsedSeries { input: true, output: true, credentials: false },
+        };
+        metrics.retain(name, used);
     }
 
     /// Stops waiting for what is not closed yet; the host closes it with all others.

@@ -5,7 +5,7 @@ use super::catalog::Entry;
 use super::change::Write;
 use super::reading::{FilesRead, Reading};
 use crate::bindings::{CheckResult, Checked, check_access};
-use crate::domain::{ComponentName, FailureKind, InvalidName};
+use crate::domain::{ComponentName, FailureKind, InvalidName, app_id_or_default};
 use crate::http::{ComponentRefusal, DocumentFault, RefusalKind};
 use crate::manifest::{Fault, LostSecret, Overridden, RawDocument, fits_new_file, is_secret_store, override_file};
 use std::time::Duration;
@@ -143,7 +143,7 @@ pub(super) async fn probe(checked: &Checked, reading: &Reading) -> Result<(), Co
         return Ok(());
     }
     let settings = &reading.settings;
-    let app_id = if settings.app_id.is_empty() { "bindd" } else { &settings.app_id };
+    let app_id = app_id_or_default(&settings.app_id);
     let access = check_access(checked.clone(), app_id, settings.ca_bundle.as_deref(), PROBE_LIMIT).await;
     let is_certain = |failure: Option<FailureKind>| failure != Some(FailureKind::Throttled);
     let failed = access.findings.iter().filter(|found| !found.result.is_sufficient() && is_certain(found.failure));

@@ -4,6 +4,7 @@ use super::catalog::{Catalog, Entry, State};
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::not_found;
 use crate::bindings::{Checked, ComponentAccess, Finding, check_access};
+use crate::domain::app_id_or_default;
 use crate::http::{
     Caller, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText, ManageComponents,
     RefusalKind, Success,
@@ -38,7 +39,7 @@ impl ComponentsApi {
                 "file of a write that was interrupted cannot be removed; it may have secrets, so remove it"
             );
         }
-        let app_id = if settings.app_id.is_empty() { "bindd".to_owned() } else { settings.app_id.clone() };
+        let app_id = app_id_or_default(&settings.app_id).to_owned();
         let (ca_bundle, connector_turn) = (settings.ca_bundle.clone(), Mutex::default());
         Self { catalog, changes, app_id, ca_bundle, connector_turn }
     }

@@ -132,10 +132,21 @@ fn verdict(tested: ComponentReply) -> Reply {
     let checks = tested.body.as_ref().and_then(|body| body["checks"].as_array()).map(Vec::as_slice).unwrap_or_default();
     let failed: Vec<_> = checks.iter().filter(|check| check["ok"] != true).map(failed_check).collect();
     if failed.is_empty() {
-        return Ok(tested);
+        return Ok(without_identity(tested));
     }
     let refusal = ComponentRefusal::invalid(failed);
     Err(about_members(ComponentRefusal { kind: RefusalKind::TestFailed, ..refusal }))
+}
+
+/// Without the end of the access key: of a data connector no part of the credentials is returned.
+fn without_identity(mut tested: ComponentReply) -> ComponentReply {
+    let checks = tested.body.as_mut().and_then(|body| body.get_mut("checks")).and_then(Value::as_array_mut);
+    for check in checks.into_iter().flatten().filter(|check| check["tried"] == "credentials") {
+        if let Some(check) = check.as_object_mut() {
+            check.shift_remove("hint");
+        }
+    }
+    tested
 }
 
 fn failed_check(check: &Value) -> DocumentFault {

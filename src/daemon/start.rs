@@ -22,7 +22,7 @@ use super::sockets::Sockets;
 use super::start_error::StartError;
 use crate::bindings::pluggable::{Plugs, SocketFolder};
 use crate::bindings::{CheckResult, Checked, Context, LeaseTables, Registry, ShapingMemory, SharedLimits, Successions};
-use crate::domain::{BodyMemory, DrainLimits, Outputs, WorkerId};
+use crate::domain::{BodyMemory, DrainLimits, Outputs, WorkerId, app_id_or_default};
 use crate::grpc::GrpcSettings;
 use crate::http::{self, ApiState, AppConnection, AppHealth, HttpSettings, Listeners, ManageComponents};
 use crate::manifest::{Configuration, HOT_RELOAD, Overrides};
@@ -326,7 +326,7 @@ fn app_connection(settings: &Settings) -> AppConnection {
 }
 
 fn context(settings: &Settings, metrics: &Metrics, tracer: &Tracer) -> Context {
-    let app_id = if settings.app_id.is_empty() { "bindd" } else { &settings.app_id };
+    let app_id = app_id_or_default(&settings.app_id);
     Context {
         app_id: app_id.to_owned(),
         worker: WorkerId::new(format!("{app_id}-{}", uuid::Uuid::new_v4())),

@@ -1,6 +1,9 @@
 //! The interface of a component.
 
-use super::{BindingError, ComponentName, EventFormat, EventHandler, InputReport, InvokeRequest, InvokeResponse, Stop};
+use super::{
+    BindingError, ComponentName, CredentialReport, EventFormat, EventHandler, InputReport, InvokeRequest,
+    InvokeResponse, OutputReport, Stop,
+};
 use async_trait::async_trait;
 use std::borrow::Cow;
 use std::fmt::Debug;
@@ -17,6 +20,11 @@ pub trait Binding: Debug + Send + Sync {
 
     /// Performs operations for the app.
     fn output(&self) -> Option<&dyn OutputBinding>;
+
+    /// The state of its AWS credentials; `None` if it has none. No call is made for it.
+    fn credentials(&self) -> Option<CredentialReport> {
+        None
+    }
 
     /// Closes what the component still holds, after inputs are drained and callers have their responses. When the future
     /// is dropped, what it waits for is aborted; a second call waits until that has ended.
@@ -76,15 +84,6 @@ pub trait InputBinding: Debug + Send + Sync {
 /// The name of an operation. That of a pluggable component is known only at run time.
 pub type OperationName = Cow<'static, str>;
 
-/// An output at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutputReport {
-    /// Records that wait in the queue or are in flight.
-    pub pending_records: usize,
-    /// Their size.
-    pub pending_bytes: usize,
-}
-
 /// The output side: performs one operation for a caller.
 #[async_trait]
 pub trait OutputBinding: Debug + Send + Sync {
@@ -108,7 +107,7 @@ pub trait OutputBinding: Debug + Send + Sync {
     /// wait for that, and may be called more than once.
     fn finish(&self) {}
 
-    /// What is not answered yet; `None` if it keeps no count.
+    /// What it knows of its records and of the stream; `None` if it keeps no count. No call is made for it.
     fn report(&self) -> Option<OutputReport> {
         None
     }

@@ -10,6 +10,7 @@ mod api_rules;
 mod binding;
 mod body_memory;
 mod checkpoint;
+mod credential_report;
 mod dead_letter;
 mod event;
 mod event_format;
@@ -25,8 +26,10 @@ mod lease_grant;
 mod lease_store;
 mod message;
 mod name;
+mod output_report;
 mod record;
 mod retrieval;
+mod rfc3339;
 mod sequence;
 mod shaping;
 mod shard;
@@ -35,9 +38,10 @@ mod stream;
 mod writing;
 
 pub use api_rules::{ApiProtocol, ApiRule, ApiRules, ServedApi};
-pub use binding::{Binding, InputBinding, OperationName, OutputBinding, OutputReport, Outputs};
+pub use binding::{Binding, InputBinding, OperationName, OutputBinding, Outputs};
 pub use body_memory::{BodyMemory, BodyMemoryFull, Reservation, ReservedMemory};
 pub use checkpoint::{Checkpoint, InitialPosition, ResetPosition, SentinelCheckpoint, StartingPosition, Timestamp};
+pub use credential_report::CredentialReport;
 pub use dead_letter::{DeadLetter, DeadLetterStore, GiveUpReason};
 pub use event::{Accepted, BindingEvent, DeliveryError, EventBatch, EventHandler, EventOrigin, RedeliveryPolicy};
 pub use event_format::{
@@ -54,12 +58,14 @@ pub use lease::{Lease, LeaseCounter, NewLease, WorkerId};
 pub use lease_grant::{LeaseGrant, is_released, is_requested, is_reserved, is_taken};
 pub use lease_store::{LeaseError, LeaseStore, Renewed};
 pub use message::Message;
-pub use name::{ComponentName, Direction, InvalidName};
+pub use name::{ComponentName, Direction, InvalidName, app_id_or_default};
+pub use output_report::{OutputReport, OutputShard, RateLimitReport, ShardMapReport};
 pub use record::{Record, RecordBatch, RecordGap};
 pub use retrieval::{
     Fetched, ReadLimit, RecordDistribution, RecordSource, Retrieval, RetrievalError, ShardDirectory, ShardListing,
     StreamDirectory,
 };
+pub use rfc3339::Rfc3339;
 pub use sequence::{InvalidSequenceNumber, RecordPosition, SequenceNumber};
 pub use shaping::{RecordFilter, RecordTransform, TransformError, Transformed};
 pub use shard::{HashKeyRange, Shard, ShardId};

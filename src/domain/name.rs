@@ -1,4 +1,4 @@
-//! The name of a component, and which of its sides (input, output) its file enables.
+//! The name of a component, which of its sides (input, output) its file enables, and the id of the app.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,6 +23,12 @@ impl FromStr for ComponentName {
         let valid = !text.is_empty() && text != "." && text != ".." && !text.contains(['/', '%']);
         if valid { Ok(Self(text.into())) } else { Err(InvalidName(text.to_owned())) }
     }
+}
+
+/// `--app-id`, or the one that stands for none in names of lease tables and in paths.
+#[must_use]
+pub const fn app_id_or_default(app_id: &str) -> &str {
+    if app_id.is_empty() { "bindd" } else { app_id }
 }
 
 /// `direction`: which sides of a component its file enables.

@@ -126,8 +126,8 @@ impl Debug for DocumentText {
 pub struct ChangeOptions {
     /// The entity tags of `If-Match`; the change is refused unless the component exists and has one of them, or one is `*`.
     pub if_match: Option<String>,
-    /// `If-None-Match: *`: the change is refused if the component exists.
-    pub only_if_absent: bool,
+    /// The entity tags of `If-None-Match`; the change is refused if the component exists and has one of them, or one is `*`.
+    pub if_none_match: Option<String>,
     /// Whether the change is also written into the resources folder.
     pub persist: bool,
 }

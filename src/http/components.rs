@@ -5,24 +5,22 @@ use super::component_calls::{
     Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText,
     ManageComponents, Success,
 };
+use super::component_status::with_sides;
+use super::document_text;
 use super::endpoint::{COMPONENTS, ComponentEndpoint};
+use super::entity_tags::names_tag_weakly;
 use super::error::ApiError;
-use super::inputs;
 use super::invoke::unescape;
 use super::json_response::json_response;
-use super::read_body::{self, Refused, UnreadBody};
+use super::read_body::UnreadBody;
 use super::state::ApiState;
-use crate::domain::OutputReport;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::header::{ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
-use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// The largest document; Dapr's own bound. Changed documents stay in memory.
-pub(super) const MAX_DOCUMENT: usize = 64 << 10;
 /// Characters of an unknown parameter that are shown.
 const MAX_SHOWN: usize = 64;
 
@@ -42,7 +40,7 @@ pub(super) async fn respond(
         }
     };
     let (document, unread) = if endpoint.has_body() {
-        match read(state, &head, body).await {
+        match document_text::read(state, &head, body, refused).await {
             Ok(document) => (document, None),
             Err(response) => return response,
         }
@@ -51,13 +49,16 @@ pub(super) async fn respond(
         (none, Some(UnreadBody::new(&head, body)))
     };
     let caller = Caller { peer: info.peer(), token: state.settings.admin_token_name };
-    let is_status = endpoint == ComponentEndpoint::Status;
     let result = match call(endpoint, name, document, &head) {
         Ok(call) => manage.call(call, caller).await,
         Err(refusal) => Err(refusal),
     };
     let mut response = match result {
-        Ok(reply) => succeeded(if is_status { with_sides(state, reply) } else { reply }),
+        Ok(reply) => match endpoint {
+            ComponentEndpoint::Status => succeeded(with_sides(state, reply)),
+            ComponentEndpoint::Get => document_response(&head, reply),
+            _ => succeeded(reply),
+        },
         Err(refusal) => ApiError::Component(&refusal).into_response(),
     };
     if let Some(unread) = unread {
@@ -111,8 +112,8 @@ pub(super) fn change_options(head: &Parts) -> Result<ChangeOptions, ComponentRef
             return Err(wrong_parameter(name.to_owned(), "it is given more than once"));
         }
     }
-    let only_if_absent = header(head, &IF_NONE_MATCH).is_some_and(|value| value.trim() == "*");
-    Ok(ChangeOptions { if_match: header(head, &IF_MATCH), only_if_absent, persist: given.unwrap_or(false) })
+    let (if_match, if_none_match) = (header(head, &IF_MATCH), header(head, &IF_NONE_MATCH));
+    Ok(ChangeOptions { if_match, if_none_match, persist: given.unwrap_or(false) })
 }
 
 fn wrong_parameter(field: String, problem: &str) -> ComponentRefusal {
@@ -145,43 +146,19 @@ fn name_of(endpoint: ComponentEndpoint, path: &str) -> Result<Cow<'_, str>, &str
     unescape(rest.split('/').next().unwrap_or_default())
 }
 
-async fn read(state: &ApiState, head: &Parts, body: Body) -> Result<DocumentText, Response> {
-    let limit = state.settings.max_body_size.map_or(MAX_DOCUMENT, |limit| limit.min(MAX_DOCUMENT));
-    match read_body::read(body, head, Some(limit), &state.body_memory).await {
-        // The reservation ends here: the document is copied into a tree, within its own limits.
-        Ok((text, _memory)) => {
-            let media = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            let is_yaml = media.to_ascii_lowercase().contains("yaml");
-            Ok(DocumentText { text: read_body::detached(text), is_yaml })
-        }
-        Err(Refused { error, is_read }) => {
-            let format = state.settings.error_format();
-            let mut response = ApiError::Malformed { binding: None, error: &error, format }.into_response();
-            if !is_read {
-                read_body::close_after(&mut response, head.version);
-            }
-            Err(response)
-        }
-    }
+fn refused(error: ApiError<'_>) -> Response {
+    error.into_response()
 }
 
-/// Adds what is known of the sides of the component: what `/v1.0-alpha1/inputs` shows, and what its output has not answered.
-fn with_sides(state: &ApiState, mut reply: ComponentReply) -> ComponentReply {
-    let entry = reply.name.as_ref().and_then(|name| inputs::entry(state, name));
-    let component = reply.name.as_ref().and_then(|name| state.host.component(name));
-    let output = component.as_ref().and_then(|component| component.output()?.report());
-    if let (Some(Value::Object(body)), Some(report)) = (&mut reply.body, output) {
-        let OutputReport { pending_records, pending_bytes } = report;
-        let output = json!({ "pendingRecords": pending_records, "pendingBytes": pending_bytes });
-        body.insert("output".to_owned(), output);
+/// The response to the read of a document: 304 if the client has it already.
+pub(super) fn document_response(head: &Parts, reply: ComponentReply) -> Response {
+    let known = header(head, &IF_NONE_MATCH).zip(reply.etag.as_ref());
+    if known.is_none_or(|(list, etag)| !names_tag_weakly(&list, etag)) {
+        return succeeded(reply);
     }
-    if let (Some(Value::Object(body)), Some(entry)) = (&mut reply.body, entry) {
-        match serde_json::to_value(entry) {
-            Ok(entry) => drop(body.insert("input".to_owned(), entry)),
-            Err(error) => tracing::error!(%error, "status of an input could not be written"),
-        }
-    }
-    reply
+    let mut response = succeeded(ComponentReply { body: None, ..reply });
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
 }
 
 pub(super) fn succeeded(reply: ComponentReply) -> Response {

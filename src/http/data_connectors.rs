@@ -5,12 +5,14 @@ use super::admission::ConnectInfo;
 use super::component_calls::{
     Caller, ComponentRefusal, ComponentReply, ConnectorCall, DocumentFault, DocumentText, ManageComponents, RefusalKind,
 };
-use super::components::{MAX_DOCUMENT, change_options, succeeded};
+use super::components::{change_options, document_response, succeeded};
+use super::document_text;
 use super::endpoint::ConnectorEndpoint;
 use super::error::ApiError;
 use super::invoke::unescape;
-use super::read_body::{self, Refused, UnreadBody};
+use super::read_body::UnreadBody;
 use super::state::ApiState;
+use crate::domain::app_id_or_default;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -21,8 +23,6 @@ use serde::Serialize;
 
 /// Relative to the sidecar that answers: its description of this API.
 const MORE_INFO: &str = "/v1.0-alpha1/openapi.json";
-/// The id of an app without one, as in its lease tables.
-const DEFAULT_APP_ID: &str = "bindd";
 
 /// One error. A response with an error has a list of them.
 #[derive(Debug, Serialize)]
@@ -52,7 +52,7 @@ pub(super) async fn respond(
         }
     };
     let (object, unread) = if endpoint.has_body() {
-        match read(state, &head, body).await {
+        match document_text::read(state, &head, body, |error| refused(&error)).await {
             Ok(object) => (object, None),
             Err(response) => return response,
         }
@@ -65,7 +65,10 @@ pub(super) async fn respond(
         Err(refusal) => Err(refusal),
     };
     let mut response = match result {
-        Ok(reply) => succeeded(ComponentReply { name: None, ..reply }),
+        Ok(reply) => {
+            let reply = ComponentReply { name: None, ..reply };
+            if endpoint == ConnectorEndpoint::Get { document_response(&head, reply) } else { succeeded(reply) }
+        }
         Err(refusal) => failed(&refusal),
     };
     if let Some(unread) = unread {
@@ -101,28 +104,13 @@ fn id(state: &ApiState, path: &str) -> Result<String, Box<Response>> {
         segment.map(std::borrow::Cow::into_owned)
     };
     let app = next("app")?;
-    let app_id = if state.app_id.is_empty() { DEFAULT_APP_ID } else { &state.app_id };
+    let app_id = app_id_or_default(&state.app_id);
     if app != app_id {
         let message = format!("this sidecar is for the app `{app_id}`");
         return Err(Box::new(failed(&ComponentRefusal::new(RefusalKind::NotFound, message))));
     }
     next("dataconnectors")?;
     next("id")
-}
-
-async fn read(state: &ApiState, head: &Parts, body: Body) -> Result<DocumentText, Response> {
-    let limit = state.settings.max_body_size.map_or(MAX_DOCUMENT, |limit| limit.min(MAX_DOCUMENT));
-    match read_body::read(body, head, Some(limit), &state.body_memory).await {
-        Ok((text, _memory)) => Ok(DocumentText { text: read_body::detached(text), is_yaml: false }),
-        Err(Refused { error, is_read }) => {
-            let format = state.settings.error_format();
-            let mut response = refused(&ApiError::Malformed { binding: None, error: &error, format });
-            if !is_read {
-                read_body::close_after(&mut response, head.version);
-            }
-            Err(response)
-        }
-    }
 }
 
 /// The response to a request that was refused before its call.

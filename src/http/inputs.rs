@@ -62,6 +62,7 @@ struct ReadingEntry {
     last_error: Option<ErrorEntry>,
     shard_count: usize,
     held_shard_count: usize,
+    omitted_shard_count: usize,
     shards: Vec<ShardEntry>,
 }
 
@@ -126,6 +127,7 @@ impl ReadingEntry {
             last_error: last_error.as_ref().map(ErrorEntry::new),
             shard_count,
             held_shard_count,
+            omitted_shard_count: shard_count - shards.len(),
             shards: shards.into_iter().map(ShardEntry::new).collect(),
         }
     }

@@ -19,13 +19,16 @@
 mod admission;
 mod bind_error;
 mod component_calls;
+mod component_status;
 mod components;
 mod connection;
 mod connection_state;
 mod cors;
 mod data_connectors;
+mod document_text;
 mod encoding;
 mod endpoint;
+mod entity_tags;
 mod error;
 mod extended;
 mod go_json;
@@ -51,6 +54,7 @@ mod server;
 mod shutdown;
 mod socket;
 mod state;
+mod token_log;
 mod trace;
 mod unix_socket;
 mod wait;
@@ -62,6 +66,7 @@ pub use component_calls::{
     ManageComponents, ManageConnectors, RefusalKind, Success,
 };
 pub use connection::{ConnectionSettings, Protocol, Respond};
+pub use entity_tags::names_tag_weakly;
 pub use error::MalformedRequest;
 pub use extended::VERSION;
 pub use invoke_span::InvokeSpan;

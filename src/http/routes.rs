@@ -11,6 +11,7 @@ use super::invoke::Invoker;
 use super::observed::Observed;
 use super::read_body::UnreadBody;
 use super::state::ApiState;
+use super::token_log::TokenLog;
 use super::trace::TraceContext;
 use super::{components, cors, data_connectors, extended, health, inputs, openapi};
 use axum::body::Body;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 pub(super) struct Api {
     state: Arc<ApiState>,
     invoker: Arc<Invoker>,
+    token_log: Arc<TokenLog>,
     /// Serves only health and metadata, without a token and without CORS.
     is_public: bool,
 }
@@ -37,7 +39,7 @@ pub(super) struct Api {
 impl Api {
     pub(super) fn new(state: Arc<ApiState>) -> Self {
         let invoker = Arc::new(Invoker::new(Arc::clone(&state)));
-        Self { state, invoker, is_public: false }
+        Self { state, invoker, token_log: Arc::default(), is_public: false }
     }
 
     /// As served on the public port.
@@ -135,10 +137,12 @@ impl Api {
         if !settings.access.origins.is_empty() && cors::is_preflight(head) {
             return Some(cors::preflight(head, &settings.access.origins));
         }
-        if endpoint.is_some_and(Endpoint::is_admin) {
-            let variable = settings.admin_token_name;
-            let is_refused = !settings.has_admin_token(&head.headers);
-            return is_refused.then(|| refusal(endpoint, ApiError::BadAdminToken { variable }));
+        if let Some(managing) = endpoint.filter(|endpoint| endpoint.is_admin()) {
+            if settings.has_admin_token(&head.headers) {
+                return None;
+            }
+            self.token_log.refused(managing, head, info);
+            return Some(refusal(endpoint, ApiError::BadAdminToken { variable: settings.admin_token_name }));
         }
         let is_health_path = endpoint::is_health_path(head.uri.path());
         // With the token for them, an unknown route below theirs is not found, as any other is.

@@ -1,14 +1,12 @@
 //! Finds scalars of a YAML document whose value is not the text in the file: `1.10` is the number 1.1.
 
 use super::scalar::scalar;
+use super::secret_text::is_secret_name;
 use super::tree::{Budget, Node, key_text, read};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::cell::{Cell, RefCell};
 use std::fmt;
-
-/// The value of an item with one of these in its name is not shown.
-const SECRET_WORDS: [&str; 5] = ["key", "token", "secret", "password", "externalid"];
 
 /// A number (or an empty value such as `~`) whose value is not the text in the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,8 +81,8 @@ fn item_field(tree: &Value, number: &str, rest: &[&str]) -> Option<(String, bool
     match rest {
         ["name"] => Some((name, false)),
         ["value", ..] => {
-            let lower = name.to_lowercase();
-            Some((name, SECRET_WORDS.iter().any(|word| lower.contains(word))))
+            let is_secret = is_secret_name(&name);
+            Some((name, is_secret))
         }
         ["envRef"] | ["secretKeyRef", "name" | "key"] => Some((format!("{name}.{}", rest.join(".")), false)),
         _ => None,

@@ -20,6 +20,12 @@ pub(super) const CONNECTOR: &str = "aws-kinesis";
 /// Every type of binding that bindd serves.
 const BINDINGS: [&str; 5] = [KINESIS, DYNAMODB, CRON, HTTP, LOCAL_STORAGE];
 
+/// The types of binding that bindd serves, as a message lists them.
+#[must_use]
+pub fn served_bindings() -> String {
+    BINDINGS.map(|name| format!("`{name}`")).join(", ")
+}
+
 /// The kind of documents with policies; as in Dapr, their `apiVersion` is not looked at.
 pub(super) const RESILIENCY: &str = "Resiliency";
 /// The kind of documents with a program that components use by name.

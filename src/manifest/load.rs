@@ -4,7 +4,7 @@ use super::changed::changed_scalars;
 use super::draft::{Draft, Parsed, parse};
 use super::files::{ComponentFiles, Loaded};
 use super::folder::{Dialect, FileOrigin, Folders, SourceFile};
-use super::kinds::claims_served_type;
+use super::kinds::{claims_served_type, served_bindings};
 use super::method::{MethodDraft, Methods};
 use super::not_loaded::NotLoaded;
 use super::overrides::{Overridden, Overrides, override_file};
@@ -344,8 +344,6 @@ impl Loader<'_> {
         let fault = |field: &str, problem: String, remedy: &str| {
             Fault::of_document(&place, problem, remedy).component(name).field(field)
         };
-        let served = "bindd serves `bindings.aws.kinesis`, `bindings.aws.dynamodb`, `bindings.cron`, `bindings.http` and \
-                      `bindings.localstorage`";
         let found = match parse(&document.0, place.clone(), self.plugged) {
             Parsed::Component(draft) => {
                 let other_namespace =
@@ -362,7 +360,8 @@ impl Loader<'_> {
                 }
             }
             Parsed::Skipped { component_type, .. } => {
-                fault("spec.type", format!("bindd does not serve the type `{component_type}`"), served)
+                let remedy = format!("write one of {}", served_bindings());
+                fault("spec.type", format!("bindd does not serve the type `{component_type}`"), &remedy)
             }
             Parsed::Other { notice, .. } => {
                 fault("kind", notice, "write `kind: Component` and `apiVersion: dapr.io/v1alpha1`")

@@ -54,6 +54,8 @@ mod request;
 mod resiliency;
 mod resolve;
 mod scalar;
+mod secret_members;
+mod secret_text;
 mod secrets;
 mod size;
 mod split;
@@ -76,10 +78,10 @@ pub use fault::{Fault, Faults, Notice, Place, nearest};
 pub use files::{ComponentFiles, Loaded};
 pub use kinds::{
     CRON, DYNAMODB, HTTP, KINESIS, KUBERNETES, LOCAL_STORAGE, PARAMETER_STORE, SECRETS_MANAGER, is_remote_store,
-    is_secret_store, is_served,
+    is_secret_store, is_served, served_bindings,
 };
 pub use load::{load, read, read_allowed, read_with};
-pub use masking::{LostSecret, MASK};
+pub use masking::LostSecret;
 pub use method::{Method, Methods};
 pub use not_loaded::NotLoaded;
 pub use overrides::{Overridden, Overrides, override_file};
@@ -88,6 +90,7 @@ pub use raw_document::{DocumentFormat, RawDocument};
 pub use reader::{ForeignNames, Reader};
 pub use request::LoadRequest;
 pub use resiliency::{ResiliencyDocument, load_resiliencies};
+pub use secret_text::MASK;
 pub use size::parse_size;
 pub use unfinished::{UNFINISHED, remove_unfinished};
 pub use values::{Environment, ProcessEnvironment};

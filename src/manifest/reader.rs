@@ -2,8 +2,8 @@
 
 use super::document::Item;
 use super::fault::{Fault, Faults, Notice, nearest};
-use super::masking::is_secret_name;
 use super::method::Methods;
+use super::secret_text::{is_secret_name, shows_secret};
 use super::{Document, parse_duration_or_seconds, parse_size, values};
 use crate::domain::ComponentName;
 use secrecy::{ExposeSecret, SecretString};
@@ -263,10 +263,10 @@ impl<'d> Reader<'d> {
         self.named(name).is_some_and(|item| item.compared.is_some())
     }
 
-    /// Whether the file has the value itself and not a reference, so that a message may show it.
+    /// Whether a message may show the value: the file has it itself and not by a reference, and it is no secret.
     #[must_use]
     pub fn is_written(&self, name: &str) -> bool {
-        self.named(name).is_some_and(|item| item.is_literal)
+        self.named(name).is_some_and(|item| shown_text(item).is_some())
     }
 
     /// Whether the component behaves as that of daprd; see [`super::ComponentFiles::with_dapr_compat`].
@@ -304,14 +304,17 @@ impl<'d> Reader<'d> {
     }
 }
 
-/// The value for a message: only its beginning, and only if the file has the value itself and not a reference. A value
-/// with an `@` may be a URL with a password and is not shown, nor is one whose name is that of a secret.
+/// The value for a message: only its beginning, and only if it may be shown. One that is wrong may be a URL with a password
+/// that is not complete, so an `@` is enough to hide it.
 fn shown(item: &Item) -> String {
-    let may_be_shown = item.is_literal && !is_secret_name(&item.name);
-    let text = item.value.as_ref().filter(|_| may_be_shown).map(ExposeSecret::expose_secret);
-    let Some(text) = text.filter(|text| !text.contains('@')) else {
-        return "the value".to_owned();
-    };
+    let Some(text) = shown_text(item).filter(|text| !text.contains('@')) else { return "the value".to_owned() };
     let start: String = text.chars().take(64).collect();
     if start.len() < text.len() { format!("`{start}…`") } else { format!("`{start}`") }
+}
+
+/// The value, if the file has it itself and not by a reference, and neither its name nor its form is that of a secret.
+fn shown_text(item: &Item) -> Option<&str> {
+    let may_be_shown = item.is_literal && !is_secret_name(&item.name);
+    let text = item.value.as_ref().filter(|_| may_be_shown)?.expose_secret();
+    (!shows_secret(text)).then_some(text)
 }

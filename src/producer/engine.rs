@@ -18,6 +18,7 @@ use super::record::{Arrival, Entry, OrderingKey, PendingRecord};
 use super::refused_calls::RefusedCalls;
 use super::responses::{InFlight, ReplyHandler, ReplyState, RetryBudgets};
 use super::settings::{Ordering, ProducerSettings};
+use super::shard_view::ShardView;
 use super::shards::Shards;
 use super::succession::KeyMemory;
 use super::types::{Call, Listing, Ports, Reply};
@@ -108,6 +109,11 @@ impl Engine {
             is_held: false,
             settings,
         }
+    }
+
+    /// What others may know of the shards.
+    pub(super) fn shard_view(&self) -> ShardView {
+        self.queue.shards.view()
     }
 
     pub(super) fn apply(&mut self, event: Event, now: Instant) {

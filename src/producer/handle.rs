@@ -7,9 +7,10 @@ use super::errors;
 use super::record::{Arrival, PendingRecord, Responder};
 use super::settings::ProducerSettings;
 use super::shard_map::hash_key;
+use super::shard_view::ShardView;
 use super::succession::Turn;
 use super::types::{Answer, OutgoingRecord, Ports, PutOptions, Written};
-use crate::domain::{BindingError, NewRecord, Outcome, Stop};
+use crate::domain::{BindingError, NewRecord, Outcome, OutputReport, Stop};
 use crate::tasks::{Supervisor, TaskFailure};
 use crate::telemetry::{OutputMetrics, RecordState};
 use futures_util::{StreamExt, stream};
@@ -30,6 +31,7 @@ pub struct Producer {
     /// Whether the hash key of a record is needed to find its shard.
     can_list: bool,
     admission: Arc<Admission>,
+    shards: ShardView,
     arrivals: mpsc::Sender<Arrival>,
     stop: Stop,
     /// Taken out by the call that closes the producer; never locked across an await.
@@ -53,11 +55,12 @@ impl Producer {
         let (max_record_size, attempt_timeout) = (settings.max_record_size, settings.attempt_timeout);
         let (metrics, can_list) = (ports.metrics.clone(), ports.directory.is_some());
         let engine = Engine::new(settings, &ports, Arc::clone(&admission), Instant::now());
+        let shards = engine.shard_view();
         let driver = Driver { engine, ports, admission: Arc::clone(&admission), arrivals, turn, attempt_timeout };
         let (stop, mut owner) = (Stop::new(), Supervisor::new());
         owner.spawn("producer", driver.run(stop.clone()));
         let owner = Mutex::new(Some(owner));
-        Self { max_record_size, metrics, can_list, admission, arrivals: sender, stop, owner }
+        Self { max_record_size, metrics, can_list, admission, shards, arrivals: sender, stop, owner }
     }
 
     /// Writes a record and waits for the proof that it is stored. Dropping the future withdraws a record that was not sent
@@ -92,10 +95,12 @@ impl Producer {
         stream::iter(answers).then(async |answer| answer?.await).collect().await
     }
 
-    /// Records that wait in the queue or are in flight, and their bytes.
+    /// The records that wait or are in flight, and what is known of the shards.
     #[must_use]
-    pub fn pending(&self) -> (usize, usize) {
-        self.admission.usage()
+    pub fn report(&self) -> OutputReport {
+        let ((pending_records, pending_bytes), now) = (self.admission.usage(), Instant::now());
+        let (rate_limit, shard_map) = (self.shards.rate_limit(now), self.shards.shard_map(now));
+        OutputReport { pending_records, pending_bytes, rate_limit, shard_map }
     }
 
     /// Accepts no more records, sends what waits, answers every caller, and ends the owner, without waiting for that.

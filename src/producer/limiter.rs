@@ -10,7 +10,7 @@
 
 use super::settings::{RateLimit, RateLimitMode};
 use super::shard_map::{ByShard, ShardMap};
-use super::token_bucket::{Bucket, Queued, Rates};
+use super::token_bucket::{Bucket, Factor, Queued, Rates};
 use crate::domain::ShardId;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -154,10 +154,10 @@ impl Limiter {
         }
     }
 
-    /// The part of the limit that is in use, 0.05 to 1.
-    pub(super) fn factor(&self, shard: Option<&ShardId>, now: Instant) -> f64 {
+    /// The part of the limit that is in use; `None` without a limit.
+    pub(super) fn factor(&self, shard: Option<&ShardId>) -> Option<Factor> {
         let bucket = shard.and_then(|id| self.shards.get(id)).or(self.stream.as_ref());
-        bucket.map_or(1.0, |bucket| bucket.factor(now))
+        bucket.map(Bucket::factor)
     }
 
     fn bucket(&mut self, shard: Option<&ShardId>) -> Option<&mut Bucket> {

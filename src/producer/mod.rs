@@ -14,6 +14,8 @@
 //!    `refused_calls`).
 //! 5. `completion`: removes a record from the queue and answers its caller.
 //!
+//! `shard_view` has what the owner knows of the shards, for reports.
+//!
 //! While a component is replaced, its new producer accepts records, and sends them once the old one has ended, so that the
 //! order of a key is kept (`succession`).
 //!
@@ -42,6 +44,7 @@ mod responses;
 mod retry;
 mod settings;
 mod shard_map;
+mod shard_view;
 mod shards;
 mod succession;
 mod token_bucket;

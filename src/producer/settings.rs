@@ -117,6 +117,18 @@ pub enum RateLimitMode {
     Adaptive,
 }
 
+impl RateLimitMode {
+    /// As in the component file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Fixed => "fixed",
+            Self::Adaptive => "adaptive",
+        }
+    }
+}
+
 /// Bounds of the queue of one producer. Beyond them callers are refused at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QueueBounds {

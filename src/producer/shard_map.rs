@@ -16,10 +16,6 @@ pub(super) struct ShardMap {
 }
 
 impl ShardMap {
-    pub(super) fn empty() -> Self {
-        Self::default()
-    }
-
     /// The open shards of a listing, those without a hash range left out.
     pub(super) fn from_listing(shards: &[Shard]) -> Self {
         let open = shards.iter().filter(|shard| shard.is_open);
@@ -38,6 +34,11 @@ impl ShardMap {
 
     pub(super) fn range_of(&self, shard: &ShardId) -> Option<HashKeyRange> {
         self.ranges.get(*self.indexes.get(shard)?).map(|(range, _)| *range)
+    }
+
+    /// By the first hash key.
+    pub(super) fn ranges(&self) -> &[(HashKeyRange, ShardId)] {
+        &self.ranges
     }
 
     /// In the order of their hash keys.
@@ -113,8 +114,8 @@ mod tests {
         let map = ShardMap::from_listing(&[closed, unknown, shard(2, 10, 20)]);
         assert_eq!(map.shards().map(ShardId::as_str).collect::<Vec<_>>(), ["shardId-000000000002"]);
         assert_eq!((map.shard_of(9), map.shard_of(21)), (None, None));
-        assert!(!map.is_empty() && ShardMap::empty().is_empty());
-        assert_eq!(ShardMap::empty().shard_of(0), None);
+        assert!(!map.is_empty() && ShardMap::default().is_empty());
+        assert_eq!(ShardMap::default().shard_of(0), None);
     }
 
     proptest! {

@@ -3,10 +3,13 @@
 use super::limiter::Limiter;
 use super::settings::{Aggregation, ProducerSettings, RateLimit};
 use super::shard_map::ShardMap;
+use super::shard_view::ShardView;
+use super::token_bucket::Factor;
 use super::types::Listing;
 use crate::domain::ShardId;
 use crate::telemetry::OutputMetrics;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,7 +34,8 @@ enum Refresh {
 #[derive(Debug)]
 pub(super) struct Shards {
     pub(super) limiter: Limiter,
-    map: ShardMap,
+    map: Arc<ShardMap>,
+    view: ShardView,
     metrics: OutputMetrics,
     refresh_every: Duration,
     refresh: Refresh,
@@ -50,9 +54,11 @@ impl Shards {
             Aggregation::None => limit.records_per_second,
             Aggregation::Key | Aggregation::Shard | Aggregation::Joined(_) => u32::MAX,
         };
+        let limit = RateLimit { records_per_second, ..limit };
         Self {
-            limiter: Limiter::new(RateLimit { records_per_second, ..limit }, settings.max_record_size, now),
-            map: ShardMap::empty(),
+            limiter: Limiter::new(limit, settings.max_record_size, now),
+            map: Arc::default(),
+            view: ShardView::new(limit),
             metrics,
             refresh_every: limit.refresh_every,
             refresh: if can_list { Refresh::At(now) } else { Refresh::Never },
@@ -61,6 +67,11 @@ impl Shards {
             slowed: BTreeSet::new(),
             reported: now,
         }
+    }
+
+    /// What others may know of the shards.
+    pub(super) fn view(&self) -> ShardView {
+        self.view.clone()
     }
 
     /// The shard of a hash key by the last listing.
@@ -78,11 +89,12 @@ impl Shards {
     /// counted as unknown, since its time series would never be removed.
     pub(super) fn throttled(&mut self, shard: Option<&ShardId>, now: Instant) {
         self.limiter.throttled(shard, now);
-        let Some(shard) = shard.filter(|shard| self.map.range_of(shard).is_some()) else {
-            return self.metrics.throttled(UNKNOWN);
-        };
+        let shard = shard.filter(|shard| self.map.range_of(shard).is_some());
+        let factor = self.limiter.factor(shard).unwrap_or(Factor::new(now));
+        self.view.throttled(shard, factor);
+        let Some(shard) = shard else { return self.metrics.throttled(UNKNOWN) };
         self.metrics.throttled(shard.as_str());
-        self.metrics.set_limiter_factor(shard.as_str(), self.limiter.factor(Some(shard), now));
+        self.metrics.set_limiter_factor(shard.as_str(), factor.at(now));
         self.slowed.insert(shard.clone());
     }
 
@@ -113,6 +125,7 @@ impl Shards {
             Ok(listing) => {
                 self.refresh = Refresh::At(now + self.refresh_every);
                 self.failed_before = false;
+                self.view.listed(now);
                 self.set_map(ShardMap::from_listing(&listing.shards), now)
             }
             Err(error) => {
@@ -145,7 +158,7 @@ impl Shards {
         self.reported = now;
         let (limiter, metrics) = (&self.limiter, &self.metrics);
         self.slowed.retain(|shard| {
-            let factor = limiter.factor(Some(shard), now);
+            let factor = limiter.factor(Some(shard)).map_or(1.0, |factor| factor.at(now));
             metrics.set_limiter_factor(shard.as_str(), factor);
             factor < 1.0
         });
@@ -153,10 +166,11 @@ impl Shards {
 
     fn set_map(&mut self, map: ShardMap, now: Instant) -> bool {
         // A stream always has open shards, so a listing without any is not used.
-        if map == self.map || map.is_empty() {
+        if map == *self.map || map.is_empty() {
             return false;
         }
-        self.map = map;
+        self.map = Arc::new(map);
+        self.view.set_map(&self.map);
         self.limiter.clear_queued();
         for gone in self.limiter.set_shards(&self.map, now) {
             self.slowed.remove(&gone);
@@ -165,3 +179,14 @@ impl Shards {
         true
     }
 }
+
+/// The series of shards end with the producer: the stream of a later one may have other shards.
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.map.shards().for_each(|shard| self.metrics.forget_shard(shard.as_str()));
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/shards.rs"]
+mod tests;

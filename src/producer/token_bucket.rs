@@ -102,8 +102,8 @@ impl Bucket {
     }
 
     /// The part of the rate that is in use.
-    pub(super) fn factor(&self, now: Instant) -> f64 {
-        self.factor.at(now)
+    pub(super) const fn factor(&self) -> Factor {
+        self.factor
     }
 
     /// When a record that is queued now can expect its slot.
@@ -224,19 +224,19 @@ impl Meter {
 }
 
 /// The part of the rate that is in use, 0.05 to 1.
-#[derive(Debug)]
-struct Factor {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Factor {
     value: f64,
     as_of: Instant,
     decreased_at: Option<Instant>,
 }
 
 impl Factor {
-    const fn new(now: Instant) -> Self {
+    pub(super) const fn new(now: Instant) -> Self {
         Self { value: 1.0, as_of: now, decreased_at: None }
     }
 
-    fn at(&self, moment: Instant) -> f64 {
+    pub(super) fn at(&self, moment: Instant) -> f64 {
         let passed = moment.saturating_duration_since(self.as_of).as_secs_f64();
         passed.mul_add(INCREASE_PER_SECOND, self.value).min(1.0)
     }

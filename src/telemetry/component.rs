@@ -67,6 +67,11 @@ impl Components {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Component>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

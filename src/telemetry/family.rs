@@ -152,12 +152,27 @@ where
 #[derive(Debug, Default)]
 pub(super) struct Registrar {
     pub(super) registry: Registry,
-    by_component: Vec<Box<dyn Forget>>,
+    by_component: Vec<(SeriesGroup, Box<dyn Forget>)>,
+    /// Of the families that are added next.
+    pub(super) group: SeriesGroup,
+}
+
+/// Which components have the series of a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum SeriesGroup {
+    #[default]
+    Any,
+    /// Those with an input.
+    Input,
+    /// Those with an output to AWS.
+    Output,
+    /// Those with AWS credentials.
+    Credentials,
 }
 
 impl Registrar {
     pub(super) fn new(registry: Registry) -> Self {
-        Self { registry, by_component: Vec::new() }
+        Self { registry, by_component: Vec::new(), group: SeriesGroup::Any }
     }
 
     /// A new family about components.
@@ -194,7 +209,7 @@ impl Registrar {
             Some(unit) => self.registry.register_with_unit(name, help, unit, family.clone()),
             None => self.registry.register(name, help, family.clone()),
         }
-        self.by_component.push(Box::new(family.clone()));
+        self.by_component.push((self.group, Box::new(family.clone())));
         family
     }
 
@@ -204,7 +219,9 @@ impl Registrar {
         metric
     }
 
-    pub(super) fn forget(&self, component: &str) {
-        self.by_component.iter().for_each(|family| family.forget(component));
+    /// Removes the series of a component in the groups that are selected.
+    pub(super) fn forget(&self, component: &str, is_selected: impl Fn(SeriesGroup) -> bool) {
+        let families = self.by_component.iter().filter(|(group, _)| is_selected(*group));
+        families.for_each(|(_, family)| family.forget(component));
     }
 }

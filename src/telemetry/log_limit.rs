@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Lets one line a minute pass, for what may happen with every record.
+/// Lets one line a minute pass, for what may happen with every record, call or request. The time is an argument.
 #[derive(Debug, Default)]
 pub struct LogLimit(Mutex<(Option<Instant>, u64)>);
 

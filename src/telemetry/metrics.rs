@@ -5,7 +5,7 @@ use super::component::Components;
 use super::credentials::{CredentialFamilies, CredentialMetrics};
 use super::dapr::{DaprMetrics, MetricsRules};
 use super::exposition::{self, MetricsFormat};
-use super::family::Registrar;
+use super::family::{Registrar, SeriesGroup};
 use super::input::{InputFamilies, InputMetrics};
 use super::output::{OutputFamilies, OutputMetrics};
 use super::process::ProcessCollector;
@@ -25,6 +25,17 @@ pub struct MetricsSettings {
     /// The environment variable `NAMESPACE`, the label `namespace` of many.
     pub namespace: String,
     pub rules: MetricsRules,
+}
+
+/// The series that only some components have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UsedSeries {
+    /// Of an input.
+    pub input: bool,
+    /// Of an output to AWS.
+    pub output: bool,
+    /// Of AWS credentials.
+    pub credentials: bool,
 }
 
 /// All metrics, and the registries that write them. Cheap to clone.
@@ -55,11 +66,16 @@ impl Metrics {
     pub fn with(settings: &MetricsSettings) -> Self {
         let mut registrar = Registrar::new(Registry::with_prefix("bindd"));
         let requests = RequestFamilies::registered(&mut registrar);
+        registrar.group = SeriesGroup::Output;
         let output = OutputFamilies::registered(&mut registrar);
+        registrar.group = SeriesGroup::Input;
         let input = InputFamilies::registered(&mut registrar);
         let reads = ReadFamilies::registered(&mut registrar);
+        registrar.group = SeriesGroup::Any;
         let shaping = ShapingFamilies::registered(&mut registrar);
+        registrar.group = SeriesGroup::Credentials;
         let credentials = CredentialFamilies::registered(&mut registrar);
+        registrar.group = SeriesGroup::Any;
         let traces = TraceMetrics::registered(&mut registrar);
         let components = Components::default();
         let (dapr, of_dapr) = DaprMetrics::new(&settings.app_id, &settings.namespace, &settings.rules, &components);
@@ -87,9 +103,21 @@ impl Metrics {
     /// for a component that was replaced by one of the same name, which shares the series.
     pub fn forget(&self, component: &str) {
         self.components.remove(component);
-        self.registrars.iter().for_each(|registrar| registrar.forget(component));
+        self.registrars.iter().for_each(|registrar| registrar.forget(component, |_| true));
         // Afterwards, so that no handle of a series that was removed stays.
         self.requests.forget(component);
+    }
+
+    /// Removes the series that a component does not have any more, after it was replaced by one with another side or without
+    /// AWS, and the old one has ended. A gauge would stay at its last value for ever.
+    pub fn retain(&self, component: &str, used: UsedSeries) {
+        let is_unused = |group| match group {
+            SeriesGroup::Any => false,
+            SeriesGroup::Input => !used.input,
+            SeriesGroup::Output => !used.output,
+            SeriesGroup::Credentials => !used.credentials,
+        };
+        self.registrars.iter().for_each(|registrar| registrar.forget(component, is_unused));
     }
 
     /// The handles of one component for its credentials.
@@ -206,6 +234,56 @@ mod tests {
             metrics.forget("orders");
             assert!(!metrics.page().unwrap().contains("orders"));
         }
+    }
+
+    #[test]
+    fn a_component_that_was_replaced_keeps_the_series_that_the_new_one_has_too() {
+        let metrics = Metrics::new();
+        metrics.input("orders").set_lag(Duration::from_secs(4));
+        metrics.reads("orders").throttled();
+        metrics.output("orders").set_limiter_factor("shardId-1", 0.5);
+        metrics.credentials("orders").loaded(Some(Duration::from_secs(1)));
+        metrics.requests("orders").answered("create", 204, Duration::ZERO);
+        metrics.output("other").retried(1);
+        let series = [
+            "bindd_input_lag",
+            "bindd_output_shard_limiter_factor{",
+            "bindd_credentials_expiry",
+            "bindd_output_requests_total{",
+        ];
+        let shown = |used: UsedSeries| {
+            metrics.retain("orders", used);
+            let page = metrics.page().unwrap();
+            let lines: Vec<&str> = page.lines().filter(|line| line.contains("component=\"orders\"")).collect();
+            assert!(page.contains("bindd_output_retries_total{component=\"other\"} 1"), "{page}");
+            series.map(|name| lines.iter().any(|line| line.starts_with(name)))
+        };
+        assert_eq!(shown(UsedSeries { input: true, output: true, credentials: true }), [true, true, true, true]);
+        assert_eq!(shown(UsedSeries { input: false, output: true, credentials: false }), [false, true, false, true]);
+        assert_eq!(shown(UsedSeries { input: false, output: false, credentials: false }), [false, false, false, true]);
+        metrics.input("orders").delivered();
+        assert!(
+            metrics.page().unwrap().contains("records_delivered_total{component=\"orders\"} 1"),
+            "it may come back"
+        );
+    }
+
+    #[test]
+    fn ten_thousand_components_that_were_removed_leave_nothing() {
+        let metrics = Metrics::new();
+        let before = metrics.page().unwrap().len();
+        for number in 0..10_000 {
+            let name = format!("orders-{number}");
+            let (requests, output) = (metrics.requests(&name), metrics.output(&name));
+            requests.answered("create", 204, Duration::ZERO);
+            output.throttled("shardId-1");
+            metrics.input(&name).delivered();
+            metrics.credentials(&name).failed();
+            metrics.forget(&name);
+            output.called("PutRecord", "ok", Duration::ZERO);
+        }
+        assert_eq!(metrics.page().unwrap().len(), before);
+        assert_eq!(metrics.components.len(), 0);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub use input::{InputMetrics, InputTotals};
 pub use log_limit::LogLimit;
 pub use log_output::{LogOutput, reopen_log_file};
 pub use logging::{LogFormat, LogSettings, init as init_logging};
-pub use metrics::{Metrics, MetricsSettings};
+pub use metrics::{Metrics, MetricsSettings, UsedSeries};
 pub use output::{OutputMetrics, RecordState};
 pub use reads::{ReadMetrics, ResubscribeCause};
 pub use requests::HttpMetrics;

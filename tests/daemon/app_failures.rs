@@ -1,36 +1,9 @@
 use crate::calls::get;
+use crate::captured_log::CapturedLog;
 use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
 use crate::inputs::assert_in_order;
 use bindd::testing::until;
-use std::io;
-use std::sync::{Arc, Mutex};
-
-/// What this test's thread logs at `warn` and above.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn record(&self) -> tracing::subscriber::DefaultGuard {
-        let log = self.clone();
-        let format = tracing_subscriber::fmt().with_ansi(false).with_max_level(tracing::Level::WARN);
-        tracing::subscriber::set_default(format.with_writer(move || log.clone()).finish())
-    }
-
-    fn lines(&self) -> Vec<String> {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).lines().map(str::to_owned).collect()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 async fn start_with_input() -> Environment {
     let env = Environment::start().await;
@@ -101,7 +74,7 @@ async fn no_record_is_sent_to_an_app_that_rejects_the_probe() {
     env.input("stated", "orders", "shared");
     let app = RecordingApp::start().await;
     app.answer_probes(404);
-    let log = Log::default();
+    let log = CapturedLog::default();
     let _logging = log.record();
     let all = env.put("orders", "order-", 3).await;
     let sidecar = env.sidecar(Some(&app)).await;

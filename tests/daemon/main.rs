@@ -16,6 +16,7 @@ mod api_schema;
 mod app_channel;
 mod app_failures;
 mod app_health;
+mod captured_log;
 mod combined_records;
 mod components;
 mod conformance;

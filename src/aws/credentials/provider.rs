@@ -9,14 +9,14 @@ use super::refresher::CredentialRefresher;
 use super::source::COMPONENT_FILE;
 use super::state::{ActiveCredentials, CredentialState, Loaded};
 use super::sts::StsClient;
-use crate::domain::{BindingError, FailureKind};
+use crate::domain::{BindingError, CredentialReport, FailureKind, Timestamp};
 use crate::tasks::Supervisor;
 use aws_config::Region;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{self, ProvideCredentials, future};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -115,6 +115,19 @@ impl CredentialsProvider {
         Ok(format!("{} ({key}){}", loaded.source, self.shared.trimmed.remark()))
     }
 
+    /// What there is at this moment.
+    pub(in super::super) fn report(&self) -> CredentialReport {
+        match &*self.state.borrow() {
+            CredentialState::Loading => CredentialReport::Loading,
+            CredentialState::Available(active) => CredentialReport::Available {
+                source: active.loaded.source.clone(),
+                expires_at: active.loaded.credentials.expiry().and_then(timestamp),
+                is_refused: active.is_refused.load(Ordering::SeqCst),
+            },
+            CredentialState::Missing(missing) => CredentialReport::Missing { reason: missing.to_string() },
+        }
+    }
+
     /// Waits until there are credentials, at most `limit`.
     pub(in super::super) async fn loaded(&self, limit: Duration) -> Result<(), NoCredentials> {
         match self.current() {
@@ -175,6 +188,11 @@ impl CredentialsProvider {
     }
 }
 
+fn timestamp(moment: SystemTime) -> Option<Timestamp> {
+    let since_1970 = moment.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    i64::try_from(since_1970.as_millis()).ok().map(Timestamp::from_millis)
+}
+
 impl ProvideCredentials for CredentialsProvider {
     fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
     where
@@ -206,5 +224,34 @@ mod tests {
         {
             assert_eq!(provider.with_attempt_timeout(Duration::from_millis(timeout)).request_wait, wait);
         }
+    }
+
+    #[tokio::test]
+    async fn the_report_has_the_source_and_the_expiry_and_no_part_of_the_keys() {
+        let keys = StaticCredentials { access_key: "AKIDKEY".to_owned(), secret_key: "s".into(), session_token: None };
+        let settings = ConnectionSettings { credentials: Some(keys), ..ConnectionSettings::default() };
+        let transport = Transport::new(&settings).unwrap();
+        let mut provider =
+            CredentialsProvider::start(&settings, &Region::new("eu-central-1"), &transport).await.unwrap();
+        let source = COMPONENT_FILE.to_owned();
+        let report = CredentialReport::Available { source, expires_at: None, is_refused: false };
+        assert_eq!(provider.report(), report);
+        let expiry = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_007);
+        let credentials = aws_credential_types::Credentials::new("AKIDKEY", "s", None, Some(expiry), "test");
+        let loaded = Loaded { credentials, source: "environment → arn".to_owned() };
+        let active = ActiveCredentials::new(loaded, None, None);
+        active.is_refused.store(true, Ordering::SeqCst);
+        let (sender, state) = watch::channel(CredentialState::Available(Arc::new(active)));
+        provider.state = state;
+        let expires_at = Some(Timestamp::from_millis(1_700_000_000_007));
+        let report =
+            CredentialReport::Available { source: "environment → arn".to_owned(), expires_at, is_refused: true };
+        assert_eq!(provider.report(), report);
+        sender.send_replace(CredentialState::Loading);
+        assert_eq!(provider.report(), CredentialReport::Loading);
+        let tried = vec![("environment".to_owned(), "not set".to_owned())];
+        sender.send_replace(CredentialState::Missing(NoCredentials { tried, retry_at: Instant::now() }));
+        let CredentialReport::Missing { reason } = provider.report() else { panic!("there are none") };
+        assert!(reason.contains("environment: not set"), "{reason}");
     }
 }

@@ -37,7 +37,7 @@ pub(crate) async fn connect(
     let metadata_check = MetadataCheck::new(name.as_str(), METADATA_KEYS);
     let client = connection.dynamodb_within(options.retry.attempt_timeout);
     let keys = Arc::new(KeyCache::new(options.key.clone()));
-    let context = TableContext { connection, client, table, options, runner, keys, shaper };
+    let context = TableContext { connection: connection.clone(), client, table, options, runner, keys, shaper };
     let output = Output { single_attempt: context.single_attempt(), context, offered, metadata_check };
-    Ok(Sides::of_output(name, output))
+    Ok(Arc::new(Sides { name, connection: Some(connection), input: None, output: Some(Box::new(output)) }))
 }

@@ -36,7 +36,7 @@ pub(crate) async fn connect(
     context: &Context,
 ) -> Result<Arc<dyn Binding>, BindingError> {
     let connection = aws::connect(&spec.connection).await?;
-    let mut sides = Sides { name: name.clone(), input: None, output: None };
+    let mut sides = Sides { name: name.clone(), connection: Some(connection.clone()), input: None, output: None };
     if spec.direction.has_output() {
         sides.output = Some(Box::new(output(&name, &spec, &connection, context)));
     }

@@ -67,8 +67,7 @@ impl OutputBinding for Output {
     }
 
     fn report(&self) -> Option<OutputReport> {
-        let (pending_records, pending_bytes) = self.producer.pending();
-        Some(OutputReport { pending_records, pending_bytes })
+        Some(self.producer.report())
     }
 
     async fn close(&self) {

@@ -185,7 +185,7 @@ fn read_ordering_on_failure(reader: &mut Reader<'_>, ordering: Ordering) -> Orde
 
 fn read_rate_limit(reader: &mut Reader<'_>) -> RateLimit {
     let default = RateLimit::default();
-    let words = [("off", RateLimitMode::Off), ("fixed", RateLimitMode::Fixed), ("adaptive", RateLimitMode::Adaptive)];
+    let words = [RateLimitMode::Off, RateLimitMode::Fixed, RateLimitMode::Adaptive].map(|mode| (mode.as_str(), mode));
     let mode = reader.one_of("rateLimitMode", &words).unwrap_or_default();
     let records = reader.number("maxRecordsPerShardPerSecond", 1..=1_000_000).and_then(|max| u32::try_from(max).ok());
     let bytes = reader.size("maxBytesPerShardPerSecond", KIB..=1 << 30).and_then(|max| u32::try_from(max).ok());

@@ -29,7 +29,7 @@ pub(crate) async fn connect(
     let (has_input, has_output) = (plug.has_input && direction.has_input(), plug.has_output && direction.has_output());
     let max_message_size = context.max_message_size;
     let target = Arc::new(Target { plug, instance, properties, max_message_size, limit });
-    let mut sides = Sides { name: name.clone(), input: None, output: None };
+    let mut sides = Sides { name: name.clone(), connection: None, input: None, output: None };
     if has_input {
         let link = Link::new(Arc::clone(&target), Side::Input);
         link.session().await?;

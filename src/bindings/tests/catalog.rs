@@ -16,6 +16,12 @@ impl Environment for Empty {
     }
 }
 
+#[test]
+fn the_list_of_kinds_is_that_of_the_types_that_files_may_have() {
+    let kinds: Vec<String> = super::KINDS.iter().map(|kind| format!("`{}`", kind.type_name)).collect();
+    assert_eq!(kinds.join(", "), crate::manifest::served_bindings());
+}
+
 /// Checks the components of one file.
 pub(super) fn check_text(text: &str) -> CheckResult {
     check_text_as(Some("shop"), text)

@@ -51,6 +51,7 @@ fn an_input_shows_its_own_shards_in_full_and_the_leases_of_others() {
         "worker": "me",
         "shardCount": 3,
         "heldShardCount": 1,
+        "omittedShardCount": 0,
         "shards": [
             {
                 "shardId": "shardId-0",

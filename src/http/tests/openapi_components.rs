@@ -52,6 +52,10 @@ pub(super) async fn managing(coverage: &mut Coverage) {
         if route.endpoint == Endpoint::Component(ComponentEndpoint::Replace) {
             coverage.expect(usual.address, route, Sent { headers: ADMIN, body: "new", ..PLAIN }, 201).await;
         }
+        if is_document(route.endpoint) {
+            let headers = format!("{ADMIN}if-none-match: \"x\", W/\"a1\"\r\n");
+            coverage.expect(usual.address, route, Sent { headers: &headers, ..PLAIN }, 304).await;
+        }
         let is_connector = matches!(route.endpoint, Endpoint::Connector(_));
         for (word, kind) in ENDINGS.iter().filter(|(word, _)| may_end(route.endpoint, word)) {
             let status = match (is_connector, *word) {
@@ -70,6 +74,11 @@ pub(super) async fn managing(coverage: &mut Coverage) {
             bodies(coverage, route).await;
         }
     }
+}
+
+/// Whether it reads one document, which has an entity tag.
+fn is_document(endpoint: Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Component(ComponentEndpoint::Get) | Endpoint::Connector(ConnectorEndpoint::Get))
 }
 
 fn has_body(endpoint: Endpoint) -> bool {

@@ -96,8 +96,8 @@ fn a_throttle_lowers_the_rate_of_its_shard_only_and_only_if_adaptive() {
     let mut adaptive = limiter(limit(1_000, 1 << 20), SIZE, now);
     adaptive.throttled(Some(&id(1)), now);
     adaptive.throttled(Some(&id(1)), now + Duration::from_millis(50));
-    assert!((adaptive.factor(Some(&id(1)), now) - 0.7).abs() < 1e-9);
-    assert!((adaptive.factor(Some(&id(2)), now) - 1.0).abs() < 1e-9);
+    assert!((adaptive.factor(Some(&id(1))).unwrap().at(now) - 0.7).abs() < 1e-9);
+    assert!((adaptive.factor(Some(&id(2))).unwrap().at(now) - 1.0).abs() < 1e-9);
     // 700 a second, rising, and no burst.
     let granted = granted_within(&mut adaptive, 1, now, Duration::from_secs(1));
     assert!((700..750).contains(&granted), "{granted}");

@@ -1,7 +1,9 @@
 //! Components that are managed over HTTP while the sidecar runs.
 
 pub(crate) mod api;
+mod callers;
 mod persisting;
+mod reading;
 mod routes;
 mod security;
 mod under_load;
