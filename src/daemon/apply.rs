@@ -10,7 +10,7 @@ use crate::runtime::{DrainOutcome, Draining, Host, InputsHandle, Retired};
 use crate::tasks::Supervisor;
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,6 +22,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 /// Prepares components that a reload has changed or added before they are connected, as `bindd dev` does at its start.
 #[async_trait]
 pub trait Prepare: Debug + Send + Sync {
+    /// Changes a component as [`Prepare::prepare`] does, but creates nothing that it needs: for a test.
+    fn redirect(&self, component: &mut Checked);
+
     /// # Errors
     /// With the reason, as one line, why the components cannot be connected.
     async fn prepare(&self, components: &mut [Checked]) -> Result<(), String>;
@@ -32,6 +35,8 @@ pub trait Prepare: Debug + Send + Sync {
 pub(super) struct Changes {
     pub(super) running: RunningFiles,
     pub(super) failures: HashMap<ComponentName, Failure>,
+    /// Why the document of a file does not run in place of the component, which runs on unchanged: as at the last comparison.
+    pub(super) faults: BTreeMap<ComponentName, String>,
     parts: Parts,
     /// Each with the name of its component.
     leaving: Supervisor<()>,
@@ -98,7 +103,7 @@ impl Ready {
 impl Changes {
     /// With the components that ran or failed at the start.
     pub(super) fn new(parts: Parts, running: RunningFiles, failures: HashMap<ComponentName, Failure>) -> Self {
-        Self { running, parts, failures, leaving: Supervisor::new() }
+        Self { running, parts, failures, faults: BTreeMap::new(), leaving: Supervisor::new() }
     }
 
     /// The pluggable components that run.
@@ -109,7 +114,8 @@ impl Changes {
     /// Carries out a plan. Components of one step are connected concurrently; one that cannot be connected holds up no
     /// other, and no drain of an old one is waited for.
     pub(super) async fn apply(&mut self, plan: Plan) {
-        let Plan { removed, changed, added, .. } = plan;
+        let Plan { removed, changed, added, faults, .. } = plan;
+        self.faults = faults;
         // One that is not tried again was corrected or removed.
         self.failures.retain(|name, _| changed.iter().chain(&added).any(|checked| checked.name == *name));
         for name in removed {
@@ -138,6 +144,14 @@ impl Changes {
         self.parts.prepared(checked).await
     }
 
+    /// A component as it would be connected. Nothing is created for it.
+    pub(super) fn redirected(&self, mut checked: Checked) -> Checked {
+        if let Some(prepare) = &self.parts.prepare {
+            prepare.redirect(&mut checked);
+        }
+        checked
+    }
+
     /// Connects a prepared component, which changes nothing yet.
     pub(super) async fn connected(&self, checked: Checked) -> Result<Ready, NotConnected> {
         self.parts.connected(checked).await
@@ -152,6 +166,7 @@ impl Changes {
     fn placed(&mut self, placed: Placed) {
         let Placed { name, file, retired, draining } = placed;
         self.failures.remove(&name);
+        self.faults.remove(&name);
         self.running.insert(name.clone(), file);
         self.let_leave(name, retired, draining);
     }
@@ -162,6 +177,7 @@ impl Changes {
         tracing::info!(component = %name, "Component deleted: {name}");
         self.running.remove(name);
         self.failures.remove(name);
+        self.faults.remove(name);
         self.let_leave(name.clone(), retired, draining);
     }
 

@@ -1,6 +1,10 @@
 //! Components that are managed over HTTP while the sidecar runs.
 
 pub(crate) mod api;
+mod disabling;
+mod edited_files;
+mod endings;
+mod others;
 mod persisting;
 mod routes;
 mod security;
