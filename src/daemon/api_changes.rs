@@ -170,7 +170,7 @@ impl ApiChanges {
         let checked = checked_of(&read.result, name, &document)?;
         self.check_others(name, &read.result, &scene).await?;
         let staging = options.persist.then_some(staging);
-        let persisted = connect(checked, staging, scene.changes, scene.reading).await?;
+        let persisted = Box::pin(connect(checked, staging, scene.changes, scene.reading)).await?;
         let warnings = match persisted {
             Some(persisted) => self.persisted(name, document, persisted, scene.changes),
             None => {

@@ -25,7 +25,7 @@ pub(super) async fn connect(
         Some(staging) => Some(staging.stage().await?),
         None => None,
     };
-    let ready = within_limit(changes.connected(checked)).await?;
+    let ready = Box::pin(within_limit(changes.connected(checked))).await?;
     let persisted = match staged {
         None => None,
         Some(staged) => match staged.commit().await {
