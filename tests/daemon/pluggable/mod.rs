@@ -248,7 +248,7 @@ async fn a_file_that_is_edited_while_its_component_connects_is_not_overwritten()
         assert_eq!((left, std::fs::read_to_string(&path).unwrap().as_str()), (vec![path.clone()], EDITED));
         assert_eq!(sidecar.invoke("mail", SEND).await.status, running, "what ran before runs on");
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(put("first").await.status.is_success(), true);
+        assert!(put("first").await.status.is_success());
     }
     assert_eq!(sidecar.stop().await, Shutdown::Clean);
 }
