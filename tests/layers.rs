@@ -107,7 +107,7 @@ const CRATES: [(&str, &[&str]); 27] = [
     ("clap::", &["settings/"]),
     ("ferrokinesis::", &["embedded/"]),
     ("dynoxide::", &["embedded/"]),
-    ("rustix::", &["bindings/localstorage/", "embedded/", "dev/", "demo/", "daemon/", "http/"]),
+    ("rustix::", &["bindings/localstorage/", "embedded/", "dev/", "demo/", "daemon/", "http/", "manifest/"]),
     ("prometheus_client::", &["telemetry/"]),
     ("prost::", &["aggregation/", "app/", "grpc/", "profiling/", "telemetry/traces/"]),
     ("prost_types::", &["grpc/"]),

@@ -56,6 +56,8 @@ pub struct CheckResult {
     pub faults: Faults,
     /// See [`Loaded::unserved`].
     pub unserved: Faults,
+    /// Disabled components with faults, which are among the notices. Their specs are not valid.
+    pub faulty_disabled: Vec<Checked>,
     /// Components that were found and left out for their faults, also those with `ignoreErrors`.
     pub left_out: Vec<ComponentName>,
     /// See [`Loaded::not_loaded`].
@@ -83,12 +85,12 @@ pub fn check_with(loaded: Loaded, plugs: &Plugs) -> CheckResult {
         components[index].is_valid = false;
         result.add_fault(checked_documents[index], fault);
     }
-    components.retain(|component| component.is_valid);
+    components.retain(|component| component.is_valid || component.disabled);
     let is_left_out = |document: &&Document| {
         !is_secret_store(&document.component_type) && components.iter().all(|component| component.name != document.name)
     };
     result.left_out = documents.iter().filter(is_left_out).map(|document| document.name.clone()).collect();
-    result.components = components;
+    (result.components, result.faulty_disabled) = components.into_iter().partition(|component| component.is_valid);
     result
 }
 
@@ -152,6 +154,8 @@ impl CheckResult {
     fn add_fault(&mut self, document: &Document, fault: Fault) {
         if document.ignore_errors {
             self.notices.push(fault.into_notice());
+        } else if document.disabled && !is_secret_store(&document.component_type) {
+            self.notices.push(fault.into_disabled());
         } else if document.is_dapr_compat() && !is_secret_store(&document.component_type) {
             self.notices.push(fault.into_skipped(&document.log_name()));
         } else {

@@ -2,20 +2,21 @@
 
 use super::apply::Changes;
 use super::audit::Audit;
-use super::catalog::{Catalog, Entry, State, names_tag};
+use super::catalog::{Catalog, Entry, names_tag};
+use super::catalog_entries::entries;
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::{
-    check_file_name, checked_of, component_name, found, new_document, not_connected, not_found, probe,
+    check_connector_limit, check_file_name, check_others, checked_of, component_name, found, has_other_faults,
+    new_document, not_found,
 };
 use super::overlay::Overlay;
 use super::persist::{self, Persisted, Staging};
 use super::reading::{FilesRead, Reading};
 use super::reload_plan::{RunningFile, RunningFiles, hides};
+use super::replacement::connect;
 use crate::bindings::CheckResult;
-use crate::domain::ComponentName;
 use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind, names_tag_weakly};
-use crate::manifest::{Overridden, Overrides, Place, RawDocument, override_file};
-use std::collections::BTreeMap;
+use crate::manifest::{Overridden, Overrides, Place, RawDocument};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -31,6 +32,13 @@ pub(super) struct ApiChanges {
     /// `None` without the API.
     requests: Option<mpsc::Receiver<ChangeRequest>>,
     overlay: Overlay,
+}
+
+/// A component that was written.
+struct Written {
+    is_new: bool,
+    /// What the caller should know.
+    warnings: Vec<String>,
 }
 
 /// What a change needs of the owner task.
@@ -82,40 +90,9 @@ impl ApiChanges {
 
     /// Shows what runs now.
     pub(super) fn publish(&self, changes: &Changes) {
-        if self.requests.is_none() {
-            return;
+        if self.requests.is_some() {
+            self.catalog.publish(entries(changes, &self.overlay));
         }
-        let mut entries: BTreeMap<ComponentName, Entry> = BTreeMap::new();
-        for (name, running) in &changes.running {
-            let state = if running.document.is_disabled() { State::Disabled } else { State::Running };
-            let file = self.file_of(name, &running.file);
-            let (document, is_changed) = (Arc::clone(&running.document), self.is_changed(name, running));
-            entries.insert(name.clone(), Entry { document, state, file, is_changed, error: None });
-        }
-        for (name, failure) in &changes.failures {
-            let failed = || Entry {
-                document: Arc::clone(&failure.file.document),
-                state: State::Failed,
-                file: self.file_of(name, &failure.file.file),
-                is_changed: self.is_changed(name, &failure.file),
-                error: None,
-            };
-            entries.entry(name.clone()).or_insert_with(failed).error = Some(failure.error.clone());
-        }
-        self.catalog.publish(entries);
-    }
-
-    fn file_of(&self, name: &ComponentName, file: &str) -> Option<String> {
-        match self.overlay.base(name.as_str()) {
-            Some(base) => Some(base.place.file.clone()),
-            None => Some(file.to_owned()).filter(|file| *file != override_file(name.as_str())),
-        }
-    }
-
-    /// Whether the files do not say what runs. That goes on when a file was edited and its document cannot be connected.
-    fn is_changed(&self, name: &ComponentName, running: &RunningFile) -> bool {
-        let is_of_api = running.file == override_file(name.as_str());
-        self.overlay.contains(name.as_str()) || running.is_superseded || is_of_api
     }
 
     pub(super) async fn handle(&mut self, request: ChangeRequest, reading: &Reading, changes: &mut Changes) {
@@ -123,17 +100,37 @@ impl ApiChanges {
         let mut audit = Audit::new(&change, caller);
         let scene = Scene { reading, changes, audit: &mut audit };
         let answer = match change {
-            Change::Write { name, write, options } => Box::pin(self.write(&name, write, &options, scene)).await,
-            Change::Delete { name, options } => Box::pin(self.delete(&name, &options, scene)).await,
+            Change::Write { name, write, options } => {
+                let written = Box::pin(self.write(&name, write, &options, scene)).await;
+                self.publish(changes);
+                written.and_then(|written| self.as_written(&name, written))
+            }
+            Change::Delete { name, options } => {
+                let deleted = Box::pin(self.delete(&name, &options, scene)).await;
+                self.publish(changes);
+                deleted.map(|()| Changed::Deleted)
+            }
             Change::Check { name, document } => Box::pin(self.check(&name, document, scene)).await,
         };
-        self.publish(changes);
-        audit.log(&answer);
+        audit.finish(&answer);
         // A caller that has gone needs no answer.
         reply.send(answer).ok();
     }
 
-    async fn write(&mut self, name: &str, write: Write, options: &ChangeOptions, scene: Scene<'_>) -> Answer {
+    /// What the change wrote: no other one is made before its answer is there.
+    fn as_written(&self, name: &str, written: Written) -> Answer {
+        let Written { is_new, warnings } = written;
+        let entry = self.catalog.get(name).ok_or_else(|| not_found(name))?;
+        Ok(Changed::Written { entry: Box::new(entry), is_new, warnings })
+    }
+
+    async fn write(
+        &mut self,
+        name: &str,
+        write: Write,
+        options: &ChangeOptions,
+        scene: Scene<'_>,
+    ) -> Result<Written, ComponentRefusal> {
         let current = self.catalog.get(name);
         self.check_preconditions(name, current.as_ref(), &write, options)?;
         // What is merged into, or was seen by the caller, must be what the file says.
@@ -144,9 +141,10 @@ impl ApiChanges {
         // One with an error has an edit that is not in force, which this change replaces.
         let is_same = |entry: &Entry| entry.error.is_none() && entry.document == document;
         let is_same = current.as_ref().is_some_and(is_same);
+        let unchanged = || Written { is_new: false, warnings: Vec::new() };
         // What the file says is known only once it was read: it may have a fault, while its component runs on.
         if is_same && !options.persist {
-            return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
+            return Ok(unchanged());
         }
         let read = self.read_with(name, Some(&document), &scene).await?;
         let in_file = found(&read, name);
@@ -163,34 +161,24 @@ impl ApiChanges {
         let staging = Staging { document: &document, base: base.as_ref(), reading: scene.reading };
         if is_same {
             if is_in_file && !self.overlay.contains(name) {
-                return Ok(Changed::Written { is_new: false, warnings: Vec::new() });
+                return Ok(unchanged());
             }
             let persisted = staging.stage().await?.commit().await?;
-            return Ok(self.persisted(name, document, persisted, scene.changes));
+            let warnings = self.persisted(name, document, persisted, scene.changes);
+            return Ok(Written { is_new: false, warnings });
         }
-        let checked = scene.changes.prepared(checked_of(read.result, name)?).await.map_err(not_connected)?;
-        probe(&checked, scene.reading).await?;
-        let staged = if options.persist { Some(staging.stage().await?) } else { None };
-        let ready = scene.changes.connected(checked).await.map_err(not_connected)?;
-        let is_new = current.is_none();
-        let Some(staged) = staged else {
-            scene.changes.put_in_place(ready).await;
-            self.in_memory(name, document, base, (is_in_file, scene.changes));
-            return Ok(Changed::Written { is_new, warnings: Vec::new() });
-        };
-        // Before it runs, so that a restart never brings back what was replaced by an answer of success.
-        let persisted = match staged.commit().await {
-            Ok(persisted) => persisted,
-            Err(refusal) => {
-                scene.changes.discard(ready).await;
-                return Err(refusal);
+        let checked = checked_of(&read.result, name, &document)?;
+        self.check_others(name, &read.result, &scene).await?;
+        let staging = options.persist.then_some(staging);
+        let persisted = Box::pin(connect(checked, staging, scene.changes, scene.reading)).await?;
+        let warnings = match persisted {
+            Some(persisted) => self.persisted(name, document, persisted, scene.changes),
+            None => {
+                self.in_memory(name, document, base, (is_in_file, scene.changes));
+                Vec::new()
             }
         };
-        scene.changes.put_in_place(ready).await;
-        match self.persisted(name, document, persisted, scene.changes) {
-            Changed::Written { warnings, .. } => Ok(Changed::Written { is_new, warnings }),
-            other => Ok(other),
-        }
+        Ok(Written { is_new: current.is_none(), warnings })
     }
 
     /// What runs now was not written. A change that says the same as its file is none, so what runs is that of the file.
@@ -207,22 +195,22 @@ impl ApiChanges {
         self.overlay.set(name, Some(document), base);
     }
 
-    /// The files say the same as what runs now.
+    /// The files say the same as what runs now. Returns the warnings.
     fn persisted(
         &mut self,
         name: &str,
         document: Arc<RawDocument>,
         persisted: Persisted,
         changes: &mut Changes,
-    ) -> Changed {
+    ) -> Vec<String> {
         let Persisted { file, warnings } = persisted;
         runs_from(&file, false, name, changes);
         let base = Overridden { place: Place { file, document: 1 }, document: Arc::clone(&document) };
         self.overlay.set(name, Some(document), Some(base));
-        Changed::Written { is_new: false, warnings }
+        warnings
     }
 
-    async fn delete(&mut self, name: &str, options: &ChangeOptions, scene: Scene<'_>) -> Answer {
+    async fn delete(&mut self, name: &str, options: &ChangeOptions, scene: Scene<'_>) -> Result<(), ComponentRefusal> {
         let current = self.catalog.get(name);
         if current.is_none() {
             return Err(not_found(name));
@@ -233,6 +221,7 @@ impl ApiChanges {
         if options.if_match.is_some() {
             self.check_file(name, in_file.as_ref(), scene.changes)?;
         }
+        self.check_others(name, &read.result, &scene).await?;
         let base = in_file.or_else(|| self.hidden(&read.result, name, scene.changes));
         let name_of_component = component_name(name)?;
         let base = match (base, options.persist) {
@@ -244,7 +233,7 @@ impl ApiChanges {
         };
         scene.changes.remove(&name_of_component).await;
         self.overlay.set(name, None, base);
-        Ok(Changed::Deleted)
+        Ok(())
     }
 
     /// Reads and checks a document, and changes nothing.
@@ -255,8 +244,9 @@ impl ApiChanges {
         };
         let document = Arc::new(document.with_disabled(false));
         let read = self.read_with(name, Some(&document), &scene).await?;
-        let checked = scene.changes.prepared(checked_of(read.result, name)?).await.map_err(not_connected)?;
-        Ok(Changed::Checked(Box::new(checked)))
+        let checked = checked_of(&read.result, name, &document)?;
+        self.check_others(name, &read.result, &scene).await?;
+        Ok(Changed::Checked(Box::new(scene.changes.redirected(checked))))
     }
 
     /// Reads the files as if this change was made.
@@ -268,10 +258,17 @@ impl ApiChanges {
     ) -> Result<FilesRead, ComponentRefusal> {
         let mut overrides = self.overlay.overrides();
         overrides.insert(name.to_owned(), document.cloned());
-        let read = scene.reading.read(scene.changes.plugs(), overrides).await;
-        read.map_err(|error| {
-            ComponentRefusal::new(RefusalKind::NotWritten, format!("component files could not be read: {error}"))
-        })
+        read(overrides, scene).await
+    }
+
+    /// Whether the other components are without faults as before. `with` is what was read with the change.
+    async fn check_others(&self, name: &str, with: &CheckResult, scene: &Scene<'_>) -> Result<(), ComponentRefusal> {
+        if !has_other_faults(with, name) {
+            return Ok(());
+        }
+        // They may have had these faults before.
+        let without = read(self.overlay.overrides(), scene).await?;
+        check_others(name, with, &without.result)
     }
 
     fn check_preconditions(
@@ -282,12 +279,13 @@ impl ApiChanges {
         options: &ChangeOptions,
     ) -> Result<(), ComponentRefusal> {
         match (write, current) {
-            (Write::Create(_), Some(_)) => {
+            (Write::Create(_) | Write::CreateConnector(_), Some(_)) => {
                 let problem = format!("a component `{name}` exists; use another name, or PUT to replace it");
                 return Err(ComponentRefusal::new(RefusalKind::Exists, problem));
             }
+            (Write::CreateConnector(_), None) => check_connector_limit(&self.catalog)?,
             (Write::Patch(_) | Write::SetDisabled(_), None) => return Err(not_found(name)),
-            _ => {}
+            (Write::Create(_), None) | (Write::Replace(_), _) | (Write::Patch(_) | Write::SetDisabled(_), Some(_)) => {}
         }
         self.check_tag(current, options)
     }
@@ -341,6 +339,13 @@ impl ApiChanges {
     }
 }
 
+async fn read(overrides: Overrides, scene: &Scene<'_>) -> Result<FilesRead, ComponentRefusal> {
+    let read = scene.reading.read(scene.changes.plugs(), overrides).await;
+    read.map_err(|error| {
+        ComponentRefusal::new(RefusalKind::NotWritten, format!("component files could not be read: {error}"))
+    })
+}
+
 /// The file of a component that runs, or could not be connected.
 fn known_file<'c>(name: &str, changes: &'c Changes) -> Option<&'c RunningFile> {
     let running = changes.running.iter().find(|(known, _)| known.as_str() == name);
@@ -368,3 +373,7 @@ fn changed_meanwhile(problem: &str) -> ComponentRefusal {
     let message = format!("{problem}; read it again, and repeat the change on what it is then");
     ComponentRefusal::new(RefusalKind::Precondition, message)
 }
+
+#[cfg(test)]
+#[path = "tests/api_changes.rs"]
+mod tests;

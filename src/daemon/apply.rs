@@ -11,7 +11,7 @@ use crate::tasks::Supervisor;
 use crate::telemetry::UsedSeries;
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -23,6 +23,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(60);
 /// Prepares components that a reload has changed or added before they are connected, as `bindd dev` does at its start.
 #[async_trait]
 pub trait Prepare: Debug + Send + Sync {
+    /// Changes a component as [`Prepare::prepare`] does, but creates nothing that it needs: for a test.
+    fn redirect(&self, component: &mut Checked);
+
     /// # Errors
     /// With the reason, as one line, why the components cannot be connected.
     async fn prepare(&self, components: &mut [Checked]) -> Result<(), String>;
@@ -33,6 +36,8 @@ pub trait Prepare: Debug + Send + Sync {
 pub(super) struct Changes {
     pub(super) running: RunningFiles,
     pub(super) failures: HashMap<ComponentName, Failure>,
+    /// Why the document of a file does not run in place of the component, which runs on unchanged: as at the last comparison.
+    pub(super) faults: BTreeMap<ComponentName, String>,
     parts: Parts,
     /// Each with the name of its component.
     leaving: Supervisor<()>,
@@ -90,7 +95,7 @@ impl From<BindingError> for NotConnected {
 impl Changes {
     /// With the components that ran or failed at the start.
     pub(super) fn new(parts: Parts, running: RunningFiles, failures: HashMap<ComponentName, Failure>) -> Self {
-        Self { running, parts, failures, leaving: Supervisor::new() }
+        Self { running, parts, failures, faults: BTreeMap::new(), leaving: Supervisor::new() }
     }
 
     /// The pluggable components that run.
@@ -101,7 +106,8 @@ impl Changes {
     /// Carries out a plan. Components of one step are connected concurrently; one that cannot be connected holds up no
     /// other, and no drain of an old one is waited for.
     pub(super) async fn apply(&mut self, plan: Plan) {
-        let Plan { removed, changed, added, .. } = plan;
+        let Plan { removed, changed, added, faults, .. } = plan;
+        self.faults = faults;
         // One that is not tried again was corrected or removed.
         self.failures.retain(|name, _| changed.iter().chain(&added).any(|checked| checked.name == *name));
         for name in removed {
@@ -130,11 +136,17 @@ impl Changes {
         self.parts.prepared(checked).await
     }
 
+    /// A component as it would be connected. Nothing is created for it.
+    pub(super) fn redirected(&self, mut checked: Checked) -> Checked {
+        if let Some(prepare) = &self.parts.prepare {
+            prepare.redirect(&mut checked);
+        }
+        checked
+    }
+
     /// Connects a prepared component, which changes nothing yet.
     pub(super) async fn connected(&self, checked: Checked) -> Result<Ready, NotConnected> {
-        let name = checked.name.clone();
-        let connected = self.parts.connected(checked).await;
-        connected.inspect_err(|_| self.forget_unused(&name))
+        self.parts.connected(checked).await
     }
 
     /// Closes a component that is not needed after all.
@@ -147,7 +159,7 @@ impl Changes {
     }
 
     /// Removes the series of a component that never ran, as those of any number of names would add up.
-    fn forget_unused(&self, name: &ComponentName) {
+    pub(super) fn forget_unused(&self, name: &ComponentName) {
         let is_known = self.running.contains_key(name) || self.failures.contains_key(name);
         if !is_known && !self.leaving.contains(name.as_str()) {
             self.parts.context.metrics.forget(name.as_str());
@@ -163,6 +175,7 @@ impl Changes {
     fn placed(&mut self, placed: Placed) {
         let Placed { name, file, retired, draining } = placed;
         self.failures.remove(&name);
+        self.faults.remove(&name);
         self.running.insert(name.clone(), file);
         self.let_leave(name, retired, draining);
     }
@@ -173,6 +186,7 @@ impl Changes {
         tracing::info!(component = %name, "Component deleted: {name}");
         self.running.remove(name);
         self.failures.remove(name);
+        self.faults.remove(name);
         self.let_leave(name.clone(), retired, draining);
     }
 

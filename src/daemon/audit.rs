@@ -1,4 +1,5 @@
-//! One log line for each change and each test that the API requests. No values.
+//! One log line for each change and each test that the API requests, also for one that is not carried out to its end. No
+//! values.
 
 use super::change::{Answer, Change, Write};
 use crate::http::Caller;
@@ -7,7 +8,10 @@ use std::net::SocketAddr;
 /// The target of the lines.
 const TARGET: &str = "audit";
 
-/// What is known of a change or a test.
+/// The outcome of a change that ended with a stop or a panic: it may have been carried out or not.
+const UNKNOWN: &str = "unknown";
+
+/// What is known of a change or a test. Its line is written when it is dropped.
 #[derive(Debug)]
 pub(super) struct Audit {
     action: &'static str,
@@ -17,6 +21,7 @@ pub(super) struct Audit {
     is_persisted: bool,
     /// The names of the fields that the change concerns.
     pub(super) fields: Vec<String>,
+    outcome: &'static str,
 }
 
 impl Audit {
@@ -24,7 +29,7 @@ impl Audit {
         let (action, name, is_persisted) = match change {
             Change::Write { name, write, options } => {
                 let action = match write {
-                    Write::Create(_) => "create",
+                    Write::Create(_) | Write::CreateConnector(_) => "create",
                     Write::Replace(_) => "replace",
                     Write::Patch(_) => "patch",
                     Write::SetDisabled(true) => "disable",
@@ -37,15 +42,21 @@ impl Audit {
             Change::Check { name, .. } => ("test", name, false),
         };
         let (component, Caller { peer, token }) = (name.clone(), caller);
-        Self { action, component, peer, token, is_persisted, fields: Vec::new() }
+        Self { action, component, peer, token, is_persisted, fields: Vec::new(), outcome: UNKNOWN }
     }
 
-    pub(super) fn log(&self, answer: &Answer) {
+    pub(super) fn finish(mut self, answer: &Answer) {
+        self.outcome = answer.as_ref().map_or_else(|refusal| refusal.kind.code(), |_| "done");
+    }
+}
+
+impl Drop for Audit {
+    fn drop(&mut self) {
         let peer = self.peer.map_or_else(|| "unix socket".to_owned(), |peer| peer.to_string());
-        let outcome = answer.as_ref().map_or_else(|refusal| refusal.kind.code(), |_| "done");
         tracing::info!(
             target: TARGET, action = self.action, component = self.component, peer, token = self.token,
-            persist = self.is_persisted, fields = self.fields.join(","), outcome, "components API was called for a change or a test"
+            persist = self.is_persisted, fields = self.fields.join(","), outcome = self.outcome,
+            "components API was called for a change or a test"
         );
     }
 }

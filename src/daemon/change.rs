@@ -1,5 +1,6 @@
 //! What the API requests of the owner task.
 
+use super::catalog::Entry;
 use crate::bindings::Checked;
 use crate::http::{Caller, ChangeOptions, ComponentRefusal};
 use crate::manifest::RawDocument;
@@ -40,6 +41,8 @@ pub(super) enum Change {
 #[derive(Debug, Clone)]
 pub(super) enum Write {
     Create(RawDocument),
+    /// The same for the component of a data connector, of which there may be only so many.
+    CreateConnector(RawDocument),
     Replace(RawDocument),
     Patch(RawDocument),
     SetDisabled(bool),
@@ -47,7 +50,12 @@ pub(super) enum Write {
 
 #[derive(Debug)]
 pub(super) enum Changed {
-    Written { is_new: bool, warnings: Vec<String> },
+    /// With the component as this change has left it.
+    Written {
+        entry: Box<Entry>,
+        is_new: bool,
+        warnings: Vec<String>,
+    },
     Deleted,
     Checked(Box<Checked>),
 }

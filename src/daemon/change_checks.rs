@@ -1,13 +1,15 @@
 //! What is checked before a change of the API is carried out.
 
-use super::apply::NotConnected;
-use super::catalog::Entry;
+use super::catalog::{Catalog, Entry};
 use super::change::Write;
 use super::reading::{FilesRead, Reading};
 use crate::bindings::{CheckResult, Checked, check_access};
 use crate::domain::{ComponentName, FailureKind, InvalidName, app_id_or_default};
 use crate::http::{ComponentRefusal, DocumentFault, RefusalKind};
-use crate::manifest::{Fault, LostSecret, Overridden, RawDocument, fits_new_file, is_secret_store, override_file};
+use crate::manifest::{
+    Fault, LostSecret, Notice, Overridden, RawDocument, fits_new_file, is_secret_store, override_file,
+};
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// Limit of all calls that find out whether a new component has the access that it needs.
@@ -16,16 +18,25 @@ const PROBE_LIMIT: Duration = Duration::from_secs(10);
 const MAX_EXPANDED: usize = 512 << 10;
 /// The longest name, in bytes, as in Kubernetes.
 const MAX_NAME: usize = 253;
+/// Data connectors of one app, the limit of the platform that they come from. Components have no such limit.
+const MAX_CONNECTORS: usize = 10;
 
 pub(super) fn not_found(name: &str) -> ComponentRefusal {
     let message = format!("there is no component `{name}`; GET /v1.0-alpha1/components lists them");
     ComponentRefusal::new(RefusalKind::NotFound, message)
 }
 
-pub(super) fn not_connected(error: NotConnected) -> ComponentRefusal {
-    let NotConnected { error, timed_out } = error;
-    let kind = if timed_out { RefusalKind::TimedOut } else { RefusalKind::Unusable };
-    ComponentRefusal::new(kind, format!("the component cannot be connected, and nothing was changed: {error}"))
+/// Whether there may be another data connector.
+pub(super) fn check_connector_limit(catalog: &Catalog) -> Result<(), ComponentRefusal> {
+    let count = catalog.all().values().filter(|entry| entry.document.connector().is_some()).count();
+    if count < MAX_CONNECTORS {
+        return Ok(());
+    }
+    let message = format!(
+        "an app has at most {MAX_CONNECTORS} data connectors; delete one, or create a component with PUT \
+         /v1.0-alpha1/components/<name>, which has no such limit"
+    );
+    Err(ComponentRefusal::new(RefusalKind::Full, message))
 }
 
 pub(super) fn component_name(name: &str) -> Result<ComponentName, ComponentRefusal> {
@@ -61,7 +72,9 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
     }
     let old = current.map(|entry| entry.document.as_ref());
     let document = match (write, old) {
-        (Write::Create(document) | Write::Replace(document), _) if document.has("disabled") => {
+        (Write::Create(document) | Write::CreateConnector(document) | Write::Replace(document), _)
+            if document.has("disabled") =>
+        {
             let problem = "a document has this member in `spec`; here it would have no effect".to_owned();
             let remedy = "write `spec.disabled`, or send `disabled` with PATCH".to_owned();
             return Err(ComponentRefusal::invalid(vec![DocumentFault {
@@ -70,7 +83,7 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
                 remedy,
             }]));
         }
-        (Write::Create(document) | Write::Replace(document), _) => document,
+        (Write::Create(document) | Write::CreateConnector(document) | Write::Replace(document), _) => document,
         (Write::Patch(patch), Some(old)) => old.patched(&patch).map_err(|wrong| {
             let (field, problem, remedy) = (wrong.field, wrong.problem, wrong.remedy.to_owned());
             ComponentRefusal::invalid(vec![DocumentFault { field, problem, remedy }])
@@ -108,33 +121,89 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
 ///
 /// # Errors
 /// With the faults of the document. Those of the files do not count.
-pub(super) fn checked_of(result: CheckResult, name: &str) -> Result<Checked, ComponentRefusal> {
+pub(super) fn checked_of(
+    result: &CheckResult,
+    name: &str,
+    document: &RawDocument,
+) -> Result<Checked, ComponentRefusal> {
     let file = override_file(name);
-    let is_own = |checked: &Checked| checked.name.as_str() == name && checked.place.file == file;
-    if let Some(checked) = result.components.into_iter().find(is_own) {
-        return Ok(checked);
+    let is_own = |checked: &&Checked| checked.name.as_str() == name && checked.place.file == file;
+    if let Some(checked) = result.components.iter().find(is_own) {
+        return Ok(checked.clone());
     }
-    let fault = |fault: Fault| {
-        let Fault { field, problem, remedy, .. } = fault;
-        DocumentFault { field: field.unwrap_or_default(), problem, remedy }
-    };
-    let mut faults: Vec<DocumentFault> =
-        result.faults.into_iter().filter(|fault| fault.file == file).map(fault).collect();
+    let own = result.faults.iter().filter(|fault| fault.file == file);
+    let mut faults: Vec<DocumentFault> = own.map(document_fault).collect();
     if faults.is_empty() {
         // Those of a document with `ignoreErrors`, or with `--dapr-compat`, are notices.
-        let notices = result.notices.into_iter().filter(|notice| notice.file == file);
+        let notices = result.notices.iter().filter(|notice| notice.file == file);
         faults.extend(notices.map(|notice| DocumentFault {
             field: String::new(),
-            problem: notice.text,
+            problem: notice.text.clone(),
             remedy: "correct the document".to_owned(),
         }));
     }
+    // Why its secrets cannot be read may be said of their store only.
+    let store = document.secret_store();
+    let of_store = |fault: &&Fault| fault.file != file && fault.component.is_some() && fault.component == store;
+    faults.extend(result.faults.iter().filter(of_store).map(of_another));
     if faults.is_empty() {
         let problem = "bindd does not serve this type of component".to_owned();
         let remedy = "send a binding that bindd serves".to_owned();
         faults.push(DocumentFault { field: "spec.type".to_owned(), problem, remedy });
     }
     Err(ComponentRefusal::invalid(faults))
+}
+
+fn document_fault(fault: &Fault) -> DocumentFault {
+    let Fault { field, problem, remedy, .. } = fault.clone();
+    DocumentFault { field: field.unwrap_or_default(), problem, remedy }
+}
+
+/// As a fault of a document, about another component than that of the document.
+fn of_another(fault: &Fault) -> DocumentFault {
+    let DocumentFault { field, problem, remedy } = document_fault(fault);
+    let other = fault.component.as_deref().unwrap_or(&fault.file);
+    DocumentFault { field, problem: format!("component `{other}`: {problem}"), remedy }
+}
+
+fn faults_of_others<'r>(result: &'r CheckResult, name: &str) -> impl Iterator<Item = &'r Fault> {
+    result.faults.iter().filter(move |fault| fault.component.as_deref().is_some_and(|other| other != name))
+}
+
+/// Whether any component but this one has a fault.
+pub(super) fn has_other_faults(result: &CheckResult, name: &str) -> bool {
+    faults_of_others(result, name).next().is_some() || result.left_out.iter().any(|other| other.as_str() != name)
+}
+
+/// `with` is what was read with a change of the component of this name, `without` the same without it.
+///
+/// # Errors
+/// With the faults that other components have only with the change: one may name this component as its dead letter binding.
+pub(super) fn check_others(name: &str, with: &CheckResult, without: &CheckResult) -> Result<(), ComponentRefusal> {
+    // Not by their texts, which may differ from one reading to the next.
+    let place = |fault: &Fault| (fault.file.clone(), fault.document, fault.component.clone(), fault.field.clone());
+    let known: HashSet<_> = without.faults.iter().map(place).collect();
+    let new: Vec<&Fault> = faults_of_others(with, name).filter(|fault| !known.contains(&place(fault))).collect();
+    let mut faults: Vec<DocumentFault> = new.iter().map(|fault| of_another(fault)).collect();
+    for other in with.left_out.iter().filter(|other| other.as_str() != name && !without.left_out.contains(other)) {
+        let of_other = |component: &Option<String>| component.as_deref() == Some(other.as_str());
+        if new.iter().any(|fault| of_other(&fault.component)) {
+            continue;
+        }
+        // With `ignoreErrors`, or with `--dapr-compat`, its faults are notices.
+        let is_new = |notice: &&Notice| of_other(&notice.component) && !without.notices.contains(notice);
+        faults.extend(with.notices.iter().filter(is_new).map(|notice| DocumentFault {
+            field: String::new(),
+            problem: format!("component `{other}`: {}", notice.text),
+            remedy: "change that component first".to_owned(),
+        }));
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let refusal = ComponentRefusal::invalid(faults);
+    let message = format!("other components would have faults, and nothing was changed: {}", refusal.message);
+    Err(ComponentRefusal { kind: RefusalKind::InUse, message, ..refusal })
 }
 
 /// Tries what the component needs. A call that is not needed, or whose result is not certain, does not matter.

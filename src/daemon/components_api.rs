@@ -6,8 +6,8 @@ use super::change_checks::not_found;
 use crate::bindings::{Checked, ComponentAccess, Finding, check_access};
 use crate::domain::app_id_or_default;
 use crate::http::{
-    Caller, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText, ManageComponents,
-    RefusalKind, Success,
+    Caller, ChangeOptions, ComponentCall, ComponentRefusal, ComponentReply, DocumentFault, DocumentText,
+    ManageComponents, RefusalKind, Success,
 };
 use crate::manifest::{DocumentFormat, RawDocument, remove_unfinished};
 use crate::settings::Settings;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 /// Limit of all calls of a test.
 const TEST_LIMIT: Duration = Duration::from_secs(30);
@@ -27,8 +27,6 @@ pub(super) struct ComponentsApi {
     changes: mpsc::Sender<ChangeRequest>,
     app_id: String,
     ca_bundle: Option<PathBuf>,
-    /// Held while a data connector is created.
-    pub(super) connector_turn: Mutex<()>,
 }
 
 impl ComponentsApi {
@@ -40,8 +38,7 @@ impl ComponentsApi {
             );
         }
         let app_id = app_id_or_default(&settings.app_id).to_owned();
-        let (ca_bundle, connector_turn) = (settings.ca_bundle.clone(), Mutex::default());
-        Self { catalog, changes, app_id, ca_bundle, connector_turn }
+        Self { catalog, changes, app_id, ca_bundle: settings.ca_bundle.clone() }
     }
 
     /// Hands a change to the owner task, and waits for its answer.
@@ -54,22 +51,27 @@ impl ComponentsApi {
         answer.await.unwrap_or_else(|_| Err(stopping(unknown)))
     }
 
-    pub(super) async fn write(
+    async fn write(&self, name: String, write: Write, request: (Caller, ChangeOptions)) -> Reply {
+        let (entry, success, warnings) = self.written(name.clone(), write, request).await?;
+        Ok(self.shown(name, &entry, (success, &warnings)))
+    }
+
+    /// The component as the change has left it: another one may have changed it again since.
+    pub(super) async fn written(
         &self,
         name: String,
         write: Write,
-        request: (Caller, crate::http::ChangeOptions),
-    ) -> Reply {
-        let (caller, options) = request;
-        let change = Change::Write { name: name.clone(), write, options };
-        let Changed::Written { is_new, warnings } = self.change(change, caller).await? else {
-            return Err(unexpected());
-        };
-        let success = if is_new { Success::Created } else { Success::Done };
-        Ok(self.shown(&name, success, &warnings))
+        (caller, options): (Caller, ChangeOptions),
+    ) -> Result<(Entry, Success, Vec<String>), ComponentRefusal> {
+        match self.change(Change::Write { name, write, options }, caller).await? {
+            Changed::Written { entry, is_new, warnings } => {
+                Ok((*entry, if is_new { Success::Created } else { Success::Done }, warnings))
+            }
+            Changed::Deleted | Changed::Checked(_) => Err(unexpected()),
+        }
     }
 
-    pub(super) async fn delete(&self, name: String, request: (Caller, crate::http::ChangeOptions)) -> Reply {
+    pub(super) async fn delete(&self, name: String, request: (Caller, ChangeOptions)) -> Reply {
         let (caller, options) = request;
         self.change(Change::Delete { name: name.clone(), options }, caller).await?;
         Ok(ComponentReply { success: Success::Deleted, name: Some(name), etag: None, body: None })
@@ -79,7 +81,9 @@ impl ComponentsApi {
         let checked = match self.change(Change::Check { name: name.clone(), document }, caller).await {
             Ok(Changed::Checked(checked)) => checked,
             Ok(Changed::Written { .. } | Changed::Deleted) => return Err(unexpected()),
-            Err(refusal) if refusal.kind == RefusalKind::Invalid => return Ok(test_failed(&name, &refusal)),
+            Err(refusal) if matches!(refusal.kind, RefusalKind::Invalid | RefusalKind::InUse) => {
+                return Ok(test_failed(&name, &refusal));
+            }
             Err(refusal) => return Err(refusal),
         };
         Ok(tested(&name, &self.access(*checked).await))
@@ -114,12 +118,9 @@ impl ComponentsApi {
         Ok(ComponentReply { success: Success::Done, name: Some(name), etag, body: Some(body) })
     }
 
-    /// The component as it is now.
-    fn shown(&self, name: &str, success: Success, warnings: &[String]) -> ComponentReply {
-        let entry = self.catalog.get(name);
-        let etag = entry.as_ref().map(|entry| self.catalog.etag(&entry.document));
-        let body = entry.map(|entry| self.document(&entry, warnings));
-        ComponentReply { success, name: Some(name.to_owned()), etag, body }
+    fn shown(&self, name: String, entry: &Entry, (success, warnings): (Success, &[String])) -> ComponentReply {
+        let etag = Some(self.catalog.etag(&entry.document));
+        ComponentReply { success, name: Some(name), etag, body: Some(self.document(entry, warnings)) }
     }
 
     /// Its document without secrets, with its state beside it.
@@ -160,8 +161,8 @@ impl ManageComponents for ComponentsApi {
         match call {
             ComponentCall::List { component_type } => Ok(self.list(component_type.as_deref())),
             ComponentCall::Get { name } => {
-                self.get(&name)?;
-                Ok(self.shown(&name, Success::Done, &[]))
+                let entry = self.get(&name)?;
+                Ok(self.shown(name, &entry, (Success::Done, &[])))
             }
             ComponentCall::Status { name } => self.status(name),
             ComponentCall::Create { document, options } => {
@@ -249,3 +250,7 @@ fn tested(name: &str, access: &ComponentAccess) -> ComponentReply {
     }));
     test_reply(name, access.is_sufficient(), &checks)
 }
+
+#[cfg(test)]
+#[path = "tests/components_api.rs"]
+mod tests;

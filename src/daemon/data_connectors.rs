@@ -12,9 +12,6 @@ use crate::manifest::data_connector::{ConnectorFault, member_of};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-/// Connectors of one app, the limit of the platform that they come from. Components have no such limit.
-const MAX_CONNECTORS: usize = 10;
-
 #[async_trait]
 impl ManageConnectors for ComponentsApi {
     async fn call_connector(&self, call: ConnectorCall, caller: Caller) -> Reply {
@@ -25,8 +22,7 @@ impl ManageConnectors for ComponentsApi {
             ConnectorCall::Update { id, object, options } => {
                 let entry = existing(self, &id)?;
                 let patch = entry.document.connector_patch(&id, text(&object)?).map_err(wrong_object)?;
-                self.write(id.clone(), Write::Patch(patch), (caller, options)).await.map_err(about_members)?;
-                show(self, &id)
+                write(self, &id, Write::Patch(patch), (caller, options)).await
             }
             ConnectorCall::Delete { id, options } => {
                 let deleted = match existing(self, &id) {
@@ -54,17 +50,13 @@ impl ManageConnectors for ComponentsApi {
 async fn create(api: &ComponentsApi, object: &DocumentText, options: ChangeOptions, caller: Caller) -> Reply {
     let document = RawDocument::of_connector(text(object)?).map_err(wrong_object)?;
     let id = document.name().unwrap_or_default();
-    // One after the other, so that the limit holds.
-    let _turn = api.connector_turn.lock().await;
-    if api.catalog.get(&id).is_none() && connectors(api).len() >= MAX_CONNECTORS {
-        let message = format!(
-            "an app has at most {MAX_CONNECTORS} data connectors; delete one, or create a component with PUT \
-             /v1.0-alpha1/components/<name>, which has no such limit"
-        );
-        return Err(ComponentRefusal::new(RefusalKind::Full, message));
-    }
-    api.write(id.clone(), Write::Create(document), (caller, options)).await.map_err(about_members)?;
-    show(api, &id)
+    write(api, &id, Write::CreateConnector(document), (caller, options)).await
+}
+
+/// The data connector as the change has left it.
+async fn write(api: &ComponentsApi, id: &str, write: Write, request: (Caller, ChangeOptions)) -> Reply {
+    let (entry, _, _) = api.written(id.to_owned(), write, request).await.map_err(about_members)?;
+    Ok(shown(api, id, &entry))
 }
 
 fn connectors(api: &ComponentsApi) -> Vec<Value> {
@@ -92,9 +84,12 @@ fn existing(api: &ComponentsApi, id: &str) -> Result<Entry, ComponentRefusal> {
 }
 
 fn show(api: &ComponentsApi, id: &str) -> Reply {
-    let entry = existing(api, id)?;
+    Ok(shown(api, id, &existing(api, id)?))
+}
+
+fn shown(api: &ComponentsApi, id: &str, entry: &Entry) -> ComponentReply {
     let etag = Some(api.catalog.etag(&entry.document));
-    Ok(reply(Some(id), etag, entry.document.connector().unwrap_or_default()))
+    reply(Some(id), etag, entry.document.connector().unwrap_or_default())
 }
 
 fn reply(id: Option<&str>, etag: Option<String>, body: Value) -> ComponentReply {
@@ -116,8 +111,11 @@ fn wrong_object(faults: Vec<ConnectorFault>) -> ComponentRefusal {
     ComponentRefusal::invalid(faults.into_iter().map(fault).collect())
 }
 
-/// Names the members of the object in place of the fields of the component.
+/// Names the members of the object in place of the fields of the component. Fields of other components are left.
 fn about_members(mut refusal: ComponentRefusal) -> ComponentRefusal {
+    if refusal.kind == RefusalKind::InUse {
+        return refusal;
+    }
     for fault in &mut refusal.faults {
         fault.field = member_of(&fault.field).to_owned();
     }

@@ -34,6 +34,9 @@ pub(super) async fn check_files(
     result.notices.extend(unusable);
     let absent = missing_files(&result.components, &ProcessEnvironment);
     result.notices.extend(absent);
+    // They are known, and are never connected as they are.
+    let disabled = std::mem::take(&mut result.faulty_disabled);
+    result.components.extend(disabled);
     if settings.strict_components {
         result.faults.extend(std::mem::take(&mut result.unserved));
     }

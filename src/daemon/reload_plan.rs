@@ -51,6 +51,8 @@ pub(super) struct Plan {
     pub(super) lacking: Vec<ComponentName>,
     /// They run on unchanged although they are not loaded, for a reason that is not among the faults.
     pub(super) kept: Vec<(ComponentName, Notice)>,
+    /// Why the documents of the files do not run in place of these, which run on unchanged.
+    pub(super) faults: BTreeMap<ComponentName, String>,
     /// When a component is removed, if the files stay as they are.
     pub(super) next: Option<Instant>,
 }
@@ -119,7 +121,8 @@ pub(super) fn plan(
     now: Instant,
 ) -> Plan {
     if result.faults.iter().any(|fault| fault.concerns_all) {
-        return Plan::default();
+        let faults = running.iter().filter_map(|(name, known)| Some((name.clone(), faults_of(name, known, result)?)));
+        return Plan { faults: faults.collect(), ..Plan::default() };
     }
     let components = std::mem::take(&mut result.components);
     let loaded: HashSet<ComponentName> = components.iter().map(|checked| checked.name.clone()).collect();
@@ -127,7 +130,11 @@ pub(super) fn plan(
     let (mut gone, mut found) = (Vec::new(), Vec::new());
     for (name, known) in running.iter().filter(|(name, _)| !loaded.contains(*name)) {
         match why_kept(name, known, running, result) {
-            Some(notice) => plan.kept.extend(notice.map(|notice| (name.clone(), notice))),
+            Some(notice) => {
+                let fault = notice.as_ref().map(ToString::to_string).or_else(|| faults_of(name, known, result));
+                plan.faults.extend(fault.map(|fault| (name.clone(), fault)));
+                plan.kept.extend(notice.map(|notice| (name.clone(), notice)));
+            }
             None => {
                 let (file, fingerprint) = (known.file.clone(), result.fingerprints.get(&known.file).copied());
                 found.push(Removal { since: now, file, fingerprint });
@@ -144,8 +151,12 @@ pub(super) fn plan(
                 (known.file, known.document) = (checked.place.file, checked.source);
                 known.is_superseded = false;
             }
-            Some(known) if checked.content.lacks_values() && !known.content.lacks_values() => {
+            // Neither runs.
+            Some(known) if checked.disabled && known.document.is_disabled() => *known = RunningFile::new(&checked),
+            Some(known) if checked.content.lacks_values() && !known.content.lacks_values() && !checked.disabled => {
                 known.file = checked.place.file;
+                let fault = format!("{}: a value of the component cannot be read", known.file);
+                plan.faults.insert(checked.name.clone(), fault);
                 plan.lacking.push(checked.name);
             }
             Some(_) => plan.changed.push(checked),
@@ -177,6 +188,17 @@ fn why_kept(
     let mut reasons = result.not_loaded.iter().filter(of_file).peekable();
     reasons.peek()?;
     Some(reasons.find_map(|one| one.notice.clone()))
+}
+
+/// The faults of a component, and of what its file has in its place.
+fn faults_of(name: &ComponentName, known: &RunningFile, result: &CheckResult) -> Option<String> {
+    let is_of_it = |fault: &&Fault| {
+        fault.component.as_deref() == Some(name.as_str())
+            || fault.file == known.file
+            || hides(fault, Path::new(&known.file))
+    };
+    let faults: Vec<String> = result.faults.iter().filter(is_of_it).map(ToString::to_string).collect();
+    Some(faults.join("\n")).filter(|text| !text.is_empty())
 }
 
 /// Whether a fault is about a whole file or folder which this file is, or is in.

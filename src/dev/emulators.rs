@@ -30,6 +30,10 @@ pub struct EmbeddedEndpoints {
 
 #[async_trait]
 impl Prepare for EmbeddedEndpoints {
+    fn redirect(&self, component: &mut Checked) {
+        Self::redirect(self, component);
+    }
+
     async fn prepare(&self, components: &mut [Checked]) -> Result<(), String> {
         Self::prepare(self, components).await.map_err(|error| error.to_string())
     }
@@ -80,15 +84,15 @@ impl Emulators {
 }
 
 impl EmbeddedEndpoints {
-    /// Gives components without an endpoint that of the embedded services, and creates their streams and tables. A table
-    /// gets the key of its component file as strings, or `id`.
+    /// Gives components without an endpoint that of the embedded services, and creates the streams and tables of those that
+    /// run. A table gets the key of its component file as strings, or `id`.
     ///
     /// # Errors
     /// When a stream or table could not be created, or a table has another key than its component names.
     pub async fn prepare(&self, components: &mut [Checked]) -> Result<(), EmulatorsError> {
         let mut embedded: Vec<&Checked> = Vec::new();
         for checked in components {
-            if self.redirect(checked) {
+            if self.redirect(checked) && !checked.disabled {
                 embedded.push(checked);
             }
         }

@@ -183,6 +183,8 @@ pub enum RefusalKind {
     Precondition,
     /// The files do not allow it.
     Conflict,
+    /// Other components would have faults.
+    InUse,
     TooLarge,
     /// As many documents are kept as may be.
     Full,
@@ -206,7 +208,7 @@ impl RefusalKind {
             Self::Invalid => 400,
             Self::NotFound => 404,
             Self::TestFailed => 406,
-            Self::Exists | Self::Conflict => 409,
+            Self::Exists | Self::Conflict | Self::InUse => 409,
             Self::Precondition => 412,
             Self::TooLarge => 413,
             Self::NotWritten => 500,
@@ -226,6 +228,7 @@ impl RefusalKind {
             Self::Exists => "ERR_COMPONENT_EXISTS",
             Self::Precondition => "ERR_PRECONDITION_FAILED",
             Self::Conflict => "ERR_COMPONENT_CONFLICT",
+            Self::InUse => "ERR_COMPONENT_IN_USE",
             Self::TooLarge => "ERR_COMPONENT_TOO_LARGE",
             Self::Full => "ERR_COMPONENTS_FULL",
             Self::Unusable | Self::TimedOut => "ERR_COMPONENT_UNUSABLE",

@@ -152,6 +152,7 @@ const fn describe(kind: RefusalKind) -> (StatusCode, &'static str, &'static str)
         RefusalKind::NotFound => (StatusCode::NOT_FOUND, "ResourceNotFound", "Resource not found"),
         RefusalKind::Exists => (StatusCode::CONFLICT, "Conflict", "A component has this id"),
         RefusalKind::Conflict => (StatusCode::CONFLICT, "Conflict", "The files do not allow the change"),
+        RefusalKind::InUse => (StatusCode::CONFLICT, "Conflict", "Other components need the data connector"),
         RefusalKind::Precondition => {
             (StatusCode::PRECONDITION_FAILED, "PreconditionFailed", "The data connector was changed meanwhile")
         }

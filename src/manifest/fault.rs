@@ -70,6 +70,12 @@ impl Fault {
         self.with_reason("left out, as `ignoreErrors` is set")
     }
 
+    /// For a component that is disabled.
+    #[must_use]
+    pub fn into_disabled(self) -> Notice {
+        self.with_reason("it does not matter while the component is disabled")
+    }
+
     /// For a value that is not needed.
     pub(super) fn into_unknown(self) -> Notice {
         self.with_reason("the value is not known, so it is not checked")

@@ -21,7 +21,7 @@ pub struct Loaded {
     /// The methods for this app, which the documents refer to.
     pub methods: Arc<Methods>,
     pub notices: Vec<Notice>,
-    /// Faults of documents with `ignoreErrors` are among the notices instead.
+    /// Faults of documents with `ignoreErrors` or `disabled` are among the notices instead.
     pub faults: Faults,
     /// Bindings that were skipped because bindd does not serve their type, as faults for those who refuse such files.
     pub unserved: Faults,
@@ -162,7 +162,7 @@ impl ComponentFiles<'_> {
         resolver.take_wanted();
         for draft in &self.drafts {
             if is_remote_store(&draft.component_type) && !is_used(draft, &self.drafts) {
-                let text = "skipped: no component that bindd serves refers to this secret store";
+                let text = "skipped: no component that bindd runs refers to this secret store";
                 loaded.notices.push(Notice::of_document(&draft.place, text).component(draft.name.as_str()));
                 continue;
             }
@@ -177,18 +177,21 @@ impl ComponentFiles<'_> {
     }
 }
 
-/// Whether any of the documents refers to a secret in this store. Skipped documents do not count.
+/// Whether any of the documents needs a secret in this store. Skipped and disabled documents do not count.
 fn is_used(store: &Draft, drafts: &[Draft]) -> bool {
     let has_secret = |draft: &Draft| draft.items.iter().any(|item| matches!(item.source, Source::Secret { .. }));
-    drafts.iter().any(|draft| draft.secret_store == store.name.as_str() && has_secret(draft))
+    let needs_it = |draft: &Draft| draft.secret_store == store.name.as_str() && has_secret(draft);
+    drafts.iter().any(|draft| needs_it(draft) && !draft.disabled)
 }
 
 impl Loaded {
     fn take(&mut self, faults: Faults, draft: &Draft, drafts: &[Draft]) {
         if draft.ignore_errors {
             self.notices.extend(faults.into_iter().map(Fault::into_notice));
+        } else if draft.disabled && !is_secret_store(&draft.component_type) {
+            self.notices.extend(faults.into_iter().map(Fault::into_disabled));
         } else if is_secret_store(&draft.component_type) && !is_used(draft, drafts) {
-            let reason = "left out, as no component that bindd serves refers to this store";
+            let reason = "left out, as no component that bindd runs refers to this store";
             self.notices.extend(faults.into_iter().map(|fault| fault.with_reason(reason)));
         } else if self.dapr_compat && !is_secret_store(&draft.component_type) {
             let log_name = draft.log_name();

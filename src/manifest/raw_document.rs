@@ -73,6 +73,12 @@ impl RawDocument {
         self.0.get("spec").and_then(|spec| scalar(spec.get("type"))).unwrap_or_default().to_lowercase()
     }
 
+    /// `auth.secretStore`
+    #[must_use]
+    pub fn secret_store(&self) -> Option<String> {
+        scalar(self.0.get("auth")?.get("secretStore"))
+    }
+
     /// `spec.disabled`
     #[must_use]
     pub fn is_disabled(&self) -> bool {

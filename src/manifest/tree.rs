@@ -44,10 +44,52 @@ pub(super) fn from_yaml(text: &str, lines_before: usize, budget: &Budget) -> Res
         let limits = format!("more than {MAX_DEPTH} at once, or more than {MAX_BRACKETS} in all");
         return Err(format!("the document opens too many `[` or `{{`: {limits}"));
     }
+    let quoted = QuotedMerge::hide(text);
+    let text = quoted.as_ref().map_or(text, |quoted| quoted.text.as_str());
     let mut tree =
         budget.with_document(text, |left| read(text, left)).map_err(|error| shift_lines(&error, lines_before))?;
     merge(&mut tree)?;
+    if let Some(quoted) = quoted {
+        quoted.show(&mut tree);
+    }
     Ok(tree)
+}
+
+/// Only a plain `<<` is a merge key, and the parser does not say which keys had quotes: so a character that the text does not
+/// have marks those with quotes while merge keys are applied.
+struct QuotedMerge {
+    text: String,
+    marked: String,
+}
+
+impl QuotedMerge {
+    /// `None` for a text without a `<<` in quotes.
+    fn hide(text: &str) -> Option<Self> {
+        let quoted = ["\"<<\"", "'<<'"];
+        if !quoted.iter().any(|key| text.contains(key)) {
+            return None;
+        }
+        let mark = ('\u{e000}'..='\u{f8ff}').find(|mark| !text.contains(*mark))?;
+        let marked = format!("<{mark}<");
+        let hidden = quoted.iter().fold(text.to_owned(), |text, key| text.replace(key, &key.replace("<<", &marked)));
+        Some(Self { text: hidden, marked })
+    }
+
+    /// Removes the marks, wherever they are.
+    fn show(&self, tree: &mut Value) {
+        match tree {
+            Value::String(text) => *text = text.replace(&self.marked, "<<"),
+            Value::Array(list) => list.iter_mut().for_each(|value| self.show(value)),
+            Value::Object(map) => {
+                let members = std::mem::take(map).into_iter().map(|(name, mut value)| {
+                    self.show(&mut value);
+                    (name.replace(&self.marked, "<<"), value)
+                });
+                *map = members.collect();
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
 }
 
 pub(super) fn read(text: &str, left: &Cell<usize>) -> Result<Value, String> {

@@ -127,6 +127,14 @@ mod tests {
         assert_eq!(to_yaml(&document), "a: \"1.10\"\nb: 2\nc: -7\nd: \"1.0\"\n");
     }
 
+    #[test]
+    fn a_member_that_looks_like_a_merge_key_is_none() {
+        let document = tree::from_json(r#"{"a":{"<<":{"b":1},"c":"'<<': x"},"d":{"<<":"e"}}"#).unwrap();
+        let text = to_yaml(&document);
+        assert!(text.contains("\"<<\":"), "{text}");
+        assert_eq!(read(&text), document);
+    }
+
     fn values() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -134,12 +142,13 @@ mod tests {
             any::<i64>().prop_map(|number| serde_json::json!(number)),
             any::<String>().prop_map(Value::String),
             "[ -~\n\t]{0,12}".prop_map(Value::String),
+            "[<'\": a]{0,12}".prop_map(Value::String),
         ];
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
-                proptest::collection::vec((any::<String>(), inner), 0..5)
-                    .prop_map(|members| Value::Object(members.into_iter().filter(|(name, _)| name != "<<").collect())),
+                proptest::collection::vec((prop_oneof![any::<String>(), Just("<<".to_owned())], inner), 0..5)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
             ]
         })
     }

@@ -223,9 +223,9 @@ impl Host {
         if request.operation.is_empty() {
             return Err(InvokeError::OperationMissing);
         }
-        let component = self.component(name);
-        let Some(output) = component.as_ref().and_then(|component| component.output()) else {
-            return Err(self.not_found(name));
+        let component = self.find(name)?;
+        let Some(output) = component.output() else {
+            return Err(InvokeError::UnknownBinding { name: name.to_owned() });
         };
         let supported = output.operations();
         if !supported.iter().any(|known| *known == request.operation) {
@@ -240,19 +240,23 @@ impl Host {
         Ok(policy.run(attempt).await?)
     }
 
-    /// The error of a call of a component that does not run.
-    fn not_found(&self, name: &str) -> InvokeError {
+    /// The component of this name, or why it does not run: both of one moment, as it may be enabled or disabled meanwhile.
+    fn find(&self, name: &str) -> Result<ComponentHandle, InvokeError> {
+        let components = self.components.load();
+        if let Some(component) = components.get(name) {
+            return Ok(component.clone());
+        }
         let name = name.to_owned();
-        let is_disabled = self.components.load().disabled.iter().any(|known| known.as_str() == name);
-        if is_disabled { InvokeError::Disabled { name } } else { InvokeError::UnknownBinding { name } }
+        let is_disabled = components.disabled.iter().any(|known| known.as_str() == name);
+        Err(if is_disabled { InvokeError::Disabled { name } } else { InvokeError::UnknownBinding { name } })
     }
 
     /// One attempt of a policy. One layer retries: if the policy repeats the request, the component does not.
     async fn attempt(&self, name: &str, request: InvokeRequest, repeats: bool) -> Result<InvokeResponse, BindingError> {
-        let component = self.component(name);
-        let Some(output) = component.as_ref().and_then(|component| component.output()) else {
-            let error = self.not_found(name);
-            return Err(BindingError::new(error.kind(), error.to_string()));
+        let as_binding_error = |error: InvokeError| BindingError::new(error.kind(), error.to_string());
+        let component = self.find(name).map_err(as_binding_error)?;
+        let Some(output) = component.output() else {
+            return Err(as_binding_error(InvokeError::UnknownBinding { name: name.to_owned() }));
         };
         if repeats { output.attempt(request).await } else { output.invoke(request).await }
     }

@@ -2,16 +2,23 @@
 
 use crate::api_schema::{ApiSchema, DOCUMENT};
 use crate::calls::{self, Response};
-use crate::components::api::{TOKEN, json_of, settings};
+use crate::components::api::{ComponentsApi, TOKEN, component, json_of, settings};
 use crate::environment::{Environment, Sidecar};
 use crate::secrecy::SECRET_KEY;
 use async_trait::async_trait;
 use bindd::bindings::{Checked, Spec};
 use bindd::daemon::Prepare;
+use bindd::manifest::{DocumentFormat, RawDocument};
+use futures_util::future::join_all;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 const CREATE: &str = r#"{"operation": "create", "data": 1}"#;
 
@@ -21,12 +28,14 @@ struct Embedded(String);
 
 #[async_trait]
 impl Prepare for Embedded {
-    async fn prepare(&self, components: &mut [Checked]) -> Result<(), String> {
-        for checked in components {
-            if let Spec::Kinesis(spec) = &mut checked.spec {
-                spec.connection.endpoint.get_or_insert_with(|| self.0.clone());
-            }
+    fn redirect(&self, component: &mut Checked) {
+        if let Spec::Kinesis(spec) = &mut component.spec {
+            spec.connection.endpoint.get_or_insert_with(|| self.0.clone());
         }
+    }
+
+    async fn prepare(&self, components: &mut [Checked]) -> Result<(), String> {
+        components.iter_mut().for_each(|component| self.redirect(component));
         Ok(())
     }
 }
@@ -57,7 +66,7 @@ impl Connectors {
 
     /// `path` is what follows that of all data connectors.
     async fn call_with(&mut self, method: Method, path: &str, body: &Value, headers: &[(&str, &str)]) -> Response {
-        let template = match path.split('/').collect::<Vec<_>>()[..] {
+        let template = match path.split('?').next().unwrap().split('/').collect::<Vec<_>>()[..] {
             [""] => "",
             ["", "test"] if method == Method::POST => "/test",
             ["", _] => "/{id}",
@@ -73,6 +82,12 @@ impl Connectors {
 
     async fn get(&mut self, path: &str) -> Response {
         self.call(Method::GET, path, &Value::Null).await
+    }
+
+    /// The same folder with another process.
+    async fn restart(self) -> Self {
+        self.sidecar.stop().await;
+        Self::start_in(self.env).await
     }
 
     async fn stop(self) {
@@ -256,4 +271,117 @@ async fn a_connector_from_a_file_runs_without_the_api() {
     let sidecar = Sidecar::start_prepared(&env.settings(None), prepare).await.unwrap();
     assert_eq!(sidecar.invoke("dc.kinesis.1", CREATE).await.status, 204);
     sidecar.stop().await;
+}
+
+/// The component in a file.
+fn in_file(path: &Path, format: DocumentFormat) -> Value {
+    RawDocument::parse(&fs::read_to_string(path).unwrap(), format).unwrap().masked()
+}
+
+fn item<'v>(document: &'v Value, name: &str) -> &'v Value {
+    let items = document["spec"]["metadata"].as_array().unwrap();
+    items.iter().find(|item| item["name"] == name).unwrap_or(&Value::Null)
+}
+
+#[tokio::test]
+async fn a_persisted_connector_is_a_component_in_a_file_and_is_there_after_a_restart() {
+    let mut connectors = Connectors::start().await;
+    let mut new = object("dc.kinesis.1", "test");
+    new["credentials"]["password"] = json!({"envRef": "PATH"});
+    let created = connectors.call(Method::POST, "?persist=true", &new).await;
+    assert_eq!((created.status.as_u16(), json_of(&created)), (200, shown("dc.kinesis.1", &json!({}))));
+    let path = connectors.env.folder().join("dc.kinesis.1.yaml");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let document = in_file(&path, DocumentFormat::Yaml);
+    assert_eq!((&document["kind"], &document["spec"]["type"]), (&json!("Component"), &json!("bindings.aws.kinesis")));
+    assert_eq!(item(&document, "secretKey"), &json!({"name": "secretKey", "envRef": "PATH"}), "a reference stays one");
+    let user = new["credentials"]["user"].as_str().unwrap();
+    assert!(fs::read_to_string(&path).unwrap().contains(user), "what came as a value is there as a value");
+
+    let mut connectors = connectors.restart().await;
+    let got = connectors.get("/dc.kinesis.1").await;
+    assert_eq!((got.status.as_u16(), json_of(&got)), (200, shown("dc.kinesis.1", &json!({}))));
+    assert_eq!(connectors.sidecar.invoke("dc.kinesis.1", CREATE).await.status, 204);
+    let changed = connectors.call(Method::PUT, "/dc.kinesis.1?persist=true", &json!({"shards": 2})).await;
+    assert_eq!((changed.status.as_u16(), &json_of(&changed)["shards"]), (200, &json!(2)));
+    let document = in_file(&path, DocumentFormat::Yaml);
+    assert_eq!(
+        (&item(&document, "shards")["value"], &item(&document, "secretKey")["envRef"]),
+        (&json!("2"), &json!("PATH"))
+    );
+    // Without `persist`, a change ends with the process.
+    connectors.call(Method::PUT, "/dc.kinesis.1", &json!({"shards": 3})).await;
+
+    let mut connectors = connectors.restart().await;
+    assert_eq!(json_of(&connectors.get("/dc.kinesis.1").await)["shards"], 2);
+    let deleted = connectors.call(Method::DELETE, "/dc.kinesis.1?persist=true", &Value::Null).await;
+    assert_eq!((json_of(&deleted), path.exists()), (json!({"nrOfItems": 1}), false));
+    connectors.stop().await;
+}
+
+#[tokio::test]
+async fn a_persisted_change_of_a_connector_in_a_file_makes_a_component_of_it() {
+    let env = Environment::start().await;
+    env.stream("test", 1).await;
+    env.file("connector.json", &object("dc.kinesis.1", "test").to_string());
+    let mut connectors = Connectors::start_in(env).await;
+    let changed = connectors.call(Method::PUT, "/dc.kinesis.1?persist=true", &json!({"shards": 2})).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    let path = connectors.env.folder().join("connector.json");
+    let document = in_file(&path, DocumentFormat::Json);
+    assert_eq!((&document["kind"], &item(&document, "shards")["value"]), (&json!("Component"), &json!("2")));
+    assert_eq!(fs::read_dir(connectors.env.folder()).unwrap().count(), 1);
+    let mut connectors = connectors.restart().await;
+    assert_eq!(json_of(&connectors.get("/dc.kinesis.1").await), shown("dc.kinesis.1", &json!({"shards": 2})));
+    connectors.stop().await;
+}
+
+#[tokio::test]
+async fn the_limit_holds_for_callers_at_the_same_time_and_for_those_that_leave() {
+    let mut connectors = Connectors::start().await;
+    for number in 1..=8 {
+        connectors.call(Method::POST, "", &object(&format!("dc.{number}"), "test")).await;
+    }
+    let (address, path) = (connectors.sidecar.address(), "/v3/apps/shop/dataconnectors");
+    let headers = [("dapr-api-token", TOKEN)];
+    for number in 1..=4 {
+        let body = object(&format!("gone.{number}"), "test").to_string();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {address}\r\ndapr-api-token: {TOKEN}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    }
+    let create = async |number: usize| {
+        let body = object(&format!("new.{number}"), "test");
+        send(address, &Method::POST, path, &body, &headers).await.status.as_u16()
+    };
+    let statuses = join_all((1..=6).map(create)).await;
+    assert!(statuses.iter().all(|status| [200, 429].contains(status)), "{statuses:?}");
+    let full = connectors.call(Method::POST, "", &object("dc.last", "test")).await;
+    assert_eq!((full.status.as_u16(), codes(&full)[0].0.as_str()), (429, "TooManyConnectors"));
+    assert_eq!(json_of(&connectors.get("").await)["total"], 10);
+    connectors.stop().await;
+}
+
+#[tokio::test]
+async fn a_connector_that_a_component_needs_is_not_deleted() {
+    let mut connectors = Connectors::start().await;
+    connectors.call(Method::POST, "?persist=true", &object("dc.kinesis.1", "test")).await;
+    let fields = [("streamName", "test"), ("direction", "output"), ("deadLetterBinding", "dc.kinesis.1")];
+    let api = ComponentsApi::at(connectors.sidecar.address());
+    assert_eq!(api.post("", &component(&connectors.env, "orders", &fields)).await.status, 201);
+    for path in ["/dc.kinesis.1", "/dc.kinesis.1?persist=true"] {
+        let refused = connectors.call(Method::DELETE, path, &Value::Null).await;
+        let found = codes(&refused);
+        assert_eq!((refused.status.as_u16(), found.len(), found[0].0.as_str()), (409, 1, "Conflict"), "{found:?}");
+        assert!(found[0].1.starts_with("deadLetterBinding: component `orders`: there is no component"), "{found:?}");
+    }
+    assert!(connectors.env.folder().join("dc.kinesis.1.yaml").exists());
+    assert_eq!(connectors.sidecar.invoke("dc.kinesis.1", CREATE).await.status, 204);
+    assert_eq!(api.delete("/orders").await.status, 204);
+    let deleted = connectors.call(Method::DELETE, "/dc.kinesis.1?persist=true", &Value::Null).await;
+    assert_eq!(json_of(&deleted), json!({"nrOfItems": 1}));
+    connectors.stop().await;
 }

@@ -180,6 +180,15 @@ impl Environment {
         self.file(&format!("{name}.yaml"), &text);
     }
 
+    /// Writes a secret store of this file.
+    pub(crate) fn secret_store(&self, name: &str, secrets: &Path) {
+        let text = format!(
+            "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {{name: {name}}}\nspec:\n  type: \
+             secretstores.local.file\n  version: v1\n  metadata: [{{name: secretsFile, value: {secrets:?}}}]\n"
+        );
+        self.file(&format!("{name}.yaml"), &text);
+    }
+
     /// The folder of components.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

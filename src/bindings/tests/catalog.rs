@@ -338,3 +338,24 @@ fn an_endpoint_with_a_password_is_not_repeated() {
     let shown = kinesis(&[("streamName", "s"), ("endpoint", "ftp://me:s3cret@host")]).faults.to_string();
     assert!(shown.contains("field `endpoint`: the value: this is not an http or https URL"), "{shown}");
 }
+
+#[test]
+fn faults_of_a_disabled_component_are_notices() {
+    let wrong = [("streamName", "no such name!"), ("consumerName", "c"), ("region", "moon")];
+    let faulty = check_component("bindings.aws.kinesis", "  version: v9\n  disabled: true\n", &wrong);
+    let notices: Vec<String> = faulty.notices.iter().map(ToString::to_string).collect();
+    assert!(faulty.faults.is_empty() && faulty.components.is_empty() && faulty.left_out.is_empty(), "{notices:?}");
+    assert_eq!(faulty.faulty_disabled.len(), 1);
+    for part in ["field `spec.version`", "field `streamName`", "field `region`"] {
+        let is_about = |notice: &&String| notice.contains(part) && notice.ends_with("while the component is disabled");
+        assert_eq!(notices.iter().filter(is_about).count(), 1, "{part}: {notices:?}");
+    }
+    // The store is needed by nothing that runs.
+    let text = document("x", "bindings.aws.dynamodb", "  disabled: true\n", &[])
+        .replace("metadata: []", "metadata: [{name: table, secretKeyRef: {name: a}}]\nauth: {secretStore: s}")
+        + &component("s", "secretstores.local.file", &[("secretsFile", "/nowhere/x.json")]);
+    for (text, count) in [(text.clone(), 0), (text.replace("disabled: true", "disabled: false"), 2)] {
+        let result = check_text(&text);
+        assert_eq!(result.faults.len(), count, "{}", result.faults);
+    }
+}

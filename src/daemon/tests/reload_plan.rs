@@ -19,6 +19,8 @@ struct Files {
     removals: Removals,
     now: Instant,
     dapr_compat: bool,
+    /// Of the last plan.
+    faults: BTreeMap<ComponentName, String>,
 }
 
 impl Files {
@@ -31,6 +33,7 @@ impl Files {
             removals: Removals::default(),
             now: Instant::now(),
             dapr_compat: false,
+            faults: BTreeMap::new(),
         };
         for name in ["a", "b", "c"] {
             files.write(&format!("{name}.yaml"), &component(name, "rows", ""));
@@ -66,8 +69,12 @@ impl Files {
         let request =
             LoadRequest { paths: &paths, app_id: Some("lab"), namespace: None, environment: &ProcessEnvironment };
         let loaded = read(&request).with_dapr_compat(self.dapr_compat).resolved(&FetchedSecrets::default());
-        let plan = plan(&mut self.running, &mut self.removals, &mut check(loaded), self.now);
-        let Plan { removed, changed, added, lacking, kept, next: _ } = plan;
+        let mut result = check(loaded);
+        let disabled = std::mem::take(&mut result.faulty_disabled);
+        result.components.extend(disabled);
+        let plan = plan(&mut self.running, &mut self.removals, &mut result, self.now);
+        let Plan { removed, changed, added, lacking, kept, faults, next: _ } = plan;
+        self.faults = faults;
         let mut shown: Vec<String> = removed.iter().map(|name| format!("-{name}")).collect();
         shown.extend(changed.iter().map(|checked| format!("~{}", checked.name)));
         shown.extend(added.iter().map(|checked| format!("+{}", checked.name)));
@@ -313,4 +320,47 @@ fn a_removal_waits_until_its_file_is_settled_and_holds_up_what_replaces_it() {
     assert_eq!(files.plan_at(second), "", "it may be the same under another name");
     files.write("b.yaml", &component("b", "others", ""));
     assert_eq!(files.plan_at(second), "+d", "it was only gone for a moment");
+}
+
+#[test]
+fn each_component_that_runs_on_has_the_fault_of_its_file_until_it_is_corrected() {
+    let mut files = Files::new();
+    let good = component("a", "rows", "");
+    for (bad, part) in [
+        (good.replace("us-east-1", "moon"), "a.yaml: document 1: component `a`: field `region`: "),
+        (good.replace("metadata:\n", "metadata: [\n"), "a.yaml: document 1: "),
+        (good.replace("kind: Component", "kind: Componentt"), "`Componentt`"),
+        (format!("{good}---\n{good}"), "duplicate definition of Component name a"),
+        (good.replace("value: rows", "envRef: NOT_SET_ANYWHERE"), "NOT_SET_ANYWHERE"),
+    ] {
+        files.write("a.yaml", &bad);
+        files.plan();
+        let faults: Vec<_> = files.faults.iter().map(|(name, fault)| (name.as_str(), fault.as_str())).collect();
+        assert!(matches!(faults[..], [("a", fault)] if fault.contains(part)), "{bad}: {faults:?}");
+        files.write("a.yaml", &good);
+        files.plan();
+        assert_eq!(files.faults, BTreeMap::new(), "{bad}");
+    }
+    files.dapr_compat = true;
+    let item = |name: &str| format!("  - {{name: {name}, envRef: NOT_SET_ANYWHERE}}\n");
+    files.write("a.yaml", &format!("{good}{}{}", item("accessKey"), item("secretKey")));
+    assert_eq!(files.plan(), "?a");
+    assert!(files.faults.values().next().unwrap().ends_with("a.yaml: a value of the component cannot be read"));
+}
+
+#[test]
+fn what_a_disabled_component_says_makes_no_difference_until_it_is_enabled() {
+    let mut files = Files::new();
+    let disabled = component("a", "rows", "  disabled: true\n");
+    files.write("a.yaml", &disabled);
+    assert_eq!(files.plan(), "~a");
+    for text in [disabled.replace("rows", "others"), disabled.replace("value: rows", "envRef: NOT_SET_ANYWHERE")] {
+        files.write("a.yaml", &text);
+        assert_eq!(files.plan(), "", "{text}");
+    }
+    files.write("a.yaml", &component("a", "others", ""));
+    assert_eq!(files.plan(), "~a");
+    files.dapr_compat = true;
+    files.write("a.yaml", &disabled.replace("value: rows", "envRef: NOT_SET_ANYWHERE"));
+    assert_eq!(files.plan(), "~a", "a value that is missing does not keep it running");
 }

@@ -8,12 +8,13 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 /// How a call may end besides success, by the word that a test sends.
-pub(super) const ENDINGS: [(&str, RefusalKind); 12] = [
+pub(super) const ENDINGS: [(&str, RefusalKind); 13] = [
     ("invalid", RefusalKind::Invalid),
     ("absent", RefusalKind::NotFound),
     ("exists", RefusalKind::Exists),
     ("changed", RefusalKind::Precondition),
     ("conflict", RefusalKind::Conflict),
+    ("used", RefusalKind::InUse),
     ("large", RefusalKind::TooLarge),
     ("full", RefusalKind::Full),
     ("unusable", RefusalKind::Unusable),
@@ -31,7 +32,9 @@ fn refusal(word: &str) -> Option<ComponentRefusal> {
     let fault = DocumentFault { field: "shards".into(), problem: "it is wrong".into(), remedy: "correct it".into() };
     Some(match kind {
         RefusalKind::Invalid => ComponentRefusal::invalid(vec![fault]),
-        RefusalKind::TestFailed => ComponentRefusal { kind: *kind, ..ComponentRefusal::invalid(vec![fault]) },
+        RefusalKind::TestFailed | RefusalKind::InUse => {
+            ComponentRefusal { kind: *kind, ..ComponentRefusal::invalid(vec![fault]) }
+        }
         kind => ComponentRefusal::new(*kind, "it cannot be done"),
     })
 }

@@ -17,7 +17,7 @@ fn may_end(endpoint: Endpoint, word: &str) -> bool {
                 "absent" => endpoint.has_name(),
                 "failing" => false,
                 "large" => endpoint.has_body(),
-                "exists" | "changed" | "conflict" | "full" => !is_read && !is_test,
+                "exists" | "changed" | "conflict" | "used" | "full" => !is_read && !is_test,
                 "unusable" | "late" => !is_read && !is_delete,
                 _ => !is_read,
             }
@@ -31,7 +31,7 @@ fn may_end(endpoint: Endpoint, word: &str) -> bool {
                     !matches!(endpoint, ConnectorEndpoint::List | ConnectorEndpoint::Create | ConnectorEndpoint::Test)
                 }
                 "large" => endpoint.has_body(),
-                "exists" | "changed" | "conflict" | "full" => !is_read && !is_test,
+                "exists" | "changed" | "conflict" | "used" | "full" => !is_read && !is_test,
                 "unusable" | "late" | "failing" => !is_read && endpoint != ConnectorEndpoint::Delete,
                 _ => !is_read,
             }

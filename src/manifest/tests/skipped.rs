@@ -161,7 +161,7 @@ fn a_store_that_no_loaded_component_uses_may_be_broken() {
         .replace("bindings.aws.kinesis", "state.redis");
     let loaded = load_with(&folder(&[("a.yaml", &unused)]), &[]);
     assert!(loaded.faults.is_empty() && loaded.notices.len() == 2, "{}", loaded.faults);
-    assert!(notices(&loaded).contains("no component that bindd serves refers to this store"));
+    assert!(notices(&loaded).contains("no component that bindd runs refers to this store"));
 }
 
 #[test]

@@ -49,6 +49,19 @@ fn merge_keys_are_applied() {
 }
 
 #[test]
+fn a_merge_key_in_quotes_is_a_key() {
+    for (text, expected) in [
+        ("\"<<\": 5\n", json!({"<<": 5})),
+        ("a: {'<<': {b: 1}, c: 2}\n", json!({"a": {"<<": {"b": 1}, "c": 2}})),
+        ("base: &b {x: 1}\nuse: {<<: *b, \"<<\": *b}\n", json!({"base": {"x": 1}, "use": {"x": 1, "<<": {"x": 1}}})),
+        ("- it''s '<<'\n- |\n  \"<<\": \u{e000}\n", json!(["it''s '<<'", "\"<<\": \u{e000}\n"])),
+    ] {
+        assert_eq!(from_yaml(text, 0), Ok(expected), "{text}");
+    }
+    assert!(from_yaml("\"<<\": 1\n'<<': 2\n", 0).unwrap_err().contains("twice"));
+}
+
+#[test]
 fn alias_and_bracket_bombs_are_refused() {
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for level in 1..10 {

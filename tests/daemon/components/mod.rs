@@ -2,6 +2,10 @@
 
 pub(crate) mod api;
 mod callers;
+mod disabling;
+mod edited_files;
+mod endings;
+mod others;
 mod persisting;
 mod reading;
 mod routes;

@@ -31,6 +31,8 @@ pub(super) struct Component(Arc<State>);
 struct State {
     /// The instance and the fields of each `Init`.
     inits: Mutex<Vec<(String, HashMap<String, String>)>>,
+    /// A file that the next `Init` of an output writes.
+    edit: Mutex<Option<(PathBuf, String)>>,
     invoked: Mutex<Vec<(String, InvokeRequest)>>,
     refusal: Mutex<Option<Status>>,
     reply: Mutex<InvokeResponse>,
@@ -52,6 +54,11 @@ impl Component {
 
     pub(super) fn invoked(&self) -> Vec<(String, InvokeRequest)> {
         self.0.invoked.lock().unwrap().clone()
+    }
+
+    /// The next `Init` of an output writes this file.
+    pub(super) fn edit_at_init(&self, path: PathBuf, text: &str) {
+        *self.0.edit.lock().unwrap() = Some((path, text.to_owned()));
     }
 
     pub(super) fn refuse(&self, status: Option<Status>) {
@@ -94,6 +101,9 @@ impl OutputBinding for Component {
         let properties = request.into_inner().metadata.unwrap().properties;
         if properties.get("mode").is_some_and(|mode| mode == "wrong") {
             return Err(Status::invalid_argument("this mode is wrong"));
+        }
+        if let Some((path, text)) = self.0.edit.lock().unwrap().take() {
+            std::fs::write(path, text).unwrap();
         }
         self.0.inits.lock().unwrap().push((instance, properties));
         Ok(Response::new(OutputBindingInitResponse {}))

@@ -2,6 +2,7 @@
 
 mod component;
 
+use crate::components::api;
 use crate::environment::{Environment, Sidecar};
 use crate::fakes::{Behaviour, RecordingApp};
 use bindd::daemon::{self, Shutdown};
@@ -220,4 +221,34 @@ async fn without_a_socket_the_type_is_skipped_and_a_wrong_direction_is_a_fault()
     assert!(error.contains("component `mail`: field `direction`"), "{error}");
     setup.program.kill();
     assert!(daemon::load(&setup.settings(None)).await.unwrap().components.is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_edited_while_its_component_connects_is_not_overwritten() {
+    const EDITED: &str = "# of another tool\n";
+    let setup = Setup::start().await;
+    let managed = Settings { component_sockets: setup.sockets.path().to_owned(), ..api::settings(&setup.env, None) };
+    let (sidecar, managed) = api::start_with(&managed).await;
+    let document = |mode: &str| {
+        serde_json::json!({
+            "apiVersion": "dapr.io/v1alpha1", "kind": "Component", "metadata": {"name": "mail"},
+            "spec": {"type": "bindings.acme.mail", "version": "v1", "metadata": [
+                {"name": "direction", "value": "output"}, {"name": "mode", "value": mode}]},
+        })
+        .to_string()
+    };
+    let path = setup.env.folder().join("mail.yaml");
+    let put = async |mode: &str| managed.call(http::Method::PUT, "/mail?persist=true", &document(mode)).await;
+    for (problem, running) in [("exists and is not the file of this component", 404), ("was edited meanwhile", 200)] {
+        setup.component.edit_at_init(path.clone(), EDITED);
+        let refused = put("second").await;
+        assert_eq!((refused.status.as_u16(), refused.field("errorCode").as_str()), (409, "ERR_COMPONENT_CONFLICT"));
+        assert!(refused.text().contains(problem), "{}", refused.text());
+        let left: Vec<_> = std::fs::read_dir(setup.env.folder()).unwrap().map(|file| file.unwrap().path()).collect();
+        assert_eq!((left, std::fs::read_to_string(&path).unwrap().as_str()), (vec![path.clone()], EDITED));
+        assert_eq!(sidecar.invoke("mail", SEND).await.status, running, "what ran before runs on");
+        std::fs::remove_file(&path).unwrap();
+        assert!(put("first").await.status.is_success());
+    }
+    assert_eq!(sidecar.stop().await, Shutdown::Clean);
 }
