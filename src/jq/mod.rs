@@ -48,14 +48,17 @@ mod limits;
 mod meter;
 mod natives;
 mod number;
+mod ordered_map;
 mod paths;
 mod program;
 mod read;
 mod refused;
 mod regexes;
 mod run;
+mod scan;
 mod texts;
 mod tree;
+mod used;
 mod value;
 mod write;
 
