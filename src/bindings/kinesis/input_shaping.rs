@@ -16,6 +16,7 @@ use crate::telemetry::{InputMetrics, LogLimit, ShapingMetrics};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -101,15 +102,15 @@ impl InputShaping {
         }
     }
 
-    /// Runs the program.
-    async fn run(&self, event: &BindingEvent, data: &Bytes) -> Shaped {
+    /// Runs the program. The memory is that of the run, which goes on elsewhere if the caller is dropped.
+    async fn run(&self, event: &BindingEvent, data: &Bytes, memory: ReservedShaping) -> (Shaped, ReservedShaping) {
         if self.place.is_here(data.len()) {
-            // Made only if the program names it.
-            let metadata = std::iter::once_with(|| self.metadata(event)).flatten();
-            return self.place.here(|| self.shaping.transform(data, metadata));
+            return (self.place.here(|| self.shaping.transform(data, self.metadata(event))), memory);
         }
-        let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
-        self.place.elsewhere(move || shaping.transform(&data, metadata)).await
+        let metadata: Vec<(&str, String)> =
+            self.metadata(event).map(|(name, value)| (name, value.into_text())).collect();
+        let (shaping, data) = (Arc::clone(&self.shaping), data.clone());
+        self.place.elsewhere(move || (shaping.transform(&data, metadata), memory)).await
     }
 
     /// The data as the app receives it without a transform, with the memory that it takes beside the record.
@@ -147,20 +148,47 @@ impl InputShaping {
         tracing::warn!(component, %position, reason, others, "record filtered by its compressed data");
     }
 
-    /// The members of `$metadata`.
-    fn metadata(&self, event: &BindingEvent) -> Vec<(&'static str, String)> {
-        let origin = &event.origin;
-        let id = record_id(&origin.position);
-        let mut members = vec![
-            ("component", self.component.clone()),
-            ("stream", self.stream.clone()),
-            ("shardId", origin.shard.to_string()),
-            ("eventId", format!("{}:{id}", origin.shard)),
-            ("sequenceNumber", id),
-            ("partitionKey", origin.partition_key.clone()),
-        ];
-        members.extend(origin.arrival.map(|arrival| ("approximateArrivalTimestamp", seconds(arrival))));
-        members
+    /// The members of `$metadata`. A text is made only if the program reads it.
+    fn metadata<'e>(&'e self, event: &'e BindingEvent) -> impl Iterator<Item = (&'static str, MetadataText<'e>)> {
+        MEMBERS.into_iter().filter_map(move |(name, text)| {
+            let is_there = name != ARRIVAL || event.origin.arrival.is_some();
+            is_there.then(|| (name, MetadataText { shaping: self, event, make: text, text: OnceCell::new() }))
+        })
+    }
+}
+
+type MakeText = fn(&InputShaping, &BindingEvent) -> String;
+
+const ARRIVAL: &str = "approximateArrivalTimestamp";
+
+/// The members of `$metadata`.
+const MEMBERS: [(&str, MakeText); 7] = [
+    ("component", |shaping, _| shaping.component.clone()),
+    ("stream", |shaping, _| shaping.stream.clone()),
+    ("shardId", |_, event| event.origin.shard.to_string()),
+    ("eventId", |_, event| format!("{}:{}", event.origin.shard, record_id(&event.origin.position))),
+    ("sequenceNumber", |_, event| record_id(&event.origin.position)),
+    ("partitionKey", |_, event| event.origin.partition_key.clone()),
+    (ARRIVAL, |_, event| event.origin.arrival.map(seconds).unwrap_or_default()),
+];
+
+/// The text of a member, made when it is read.
+struct MetadataText<'e> {
+    shaping: &'e InputShaping,
+    event: &'e BindingEvent,
+    make: MakeText,
+    text: OnceCell<String>,
+}
+
+impl MetadataText<'_> {
+    fn into_text(self) -> String {
+        (self.make)(self.shaping, self.event)
+    }
+}
+
+impl AsRef<str> for MetadataText<'_> {
+    fn as_ref(&self) -> &str {
+        self.text.get_or_init(|| (self.make)(self.shaping, self.event))
     }
 }
 
@@ -212,7 +240,8 @@ impl RecordTransform for InputShaping {
         let needed = data.len().saturating_mul(VALUES).clamp(MAX_OUTPUT * self.copies, MAX_RUN_MEMORY);
         let memory = self.memory.reserve(needed, may_wait).await?;
         let failed = |error: ExpressionError| TransformError(error.to_string());
-        Some(match self.run(event, &data).await {
+        let (shaped, memory) = self.run(event, &data, memory).await;
+        Some(match shaped {
             Shaped::Unchanged => Transformed::Unchanged(data, why),
             Shaped::Filtered => Transformed::Outputs(Vec::new()),
             Shaped::Records(outputs) => {
