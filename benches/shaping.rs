@@ -28,14 +28,16 @@ const PATTERNS: [(&str, bool); 5] = [
     (r#"{"data":{"lines":{"sku":["SKU-000009"]}}}"#, true),
 ];
 
-const TRANSFORMS: [&str; 7] = [
+const TRANSFORMS: [&str; 9] = [
     ".",
     ".customer",
     "{id, total, customer: .customer.id}",
     "del(.secret)",
+    "with_entries(.key |= ({\"total\": \"amount\"}[.] // .))",
     ". + {key: $metadata.partitionKey}",
     ".lines[]",
     ".lines |= map(select(.quantity > 1))",
+    ".secret |= sub(\"[a-z]+[0-9]\"; \"…\")",
 ];
 
 const KEYS: [&str; 2] = [".customer.id", r#""\(.customer.id)-\(.id)""#];

@@ -22,7 +22,9 @@ mod compile;
 mod error;
 mod json;
 mod matching;
+mod one_pass;
 mod scalar;
+mod values;
 mod wildcard;
 
 pub use error::PatternError;

@@ -91,7 +91,7 @@ fn merge(left: &mut Rc<Object>, right: &Object) {
     budget::charge_elements(right.members.len());
     let length = left.members.len();
     let object = owned(left, length);
-    for (key, value) in &right.members {
+    for (key, value) in right.members.iter() {
         let merged = match (object.members.get(key), value) {
             (Some(Value::Object(_)), Value::Object(right)) => match object.take(key) {
                 Some(Value::Object(mut left)) => {

@@ -43,7 +43,6 @@ pub(super) struct Meter<'s> {
     prelude: usize,
     /// Functions of the prelude that are called.
     pub(super) called: BTreeSet<usize>,
-    pub(super) uses_metadata: bool,
 }
 
 type Checked<'s> = Result<(Term<&'s str>, usize), CompileError>;
@@ -60,7 +59,6 @@ impl<'s> Meter<'s> {
             level: 0,
             prelude: usize::MAX,
             called: BTreeSet::new(),
-            uses_metadata: false,
         }
     }
 
@@ -162,10 +160,6 @@ impl<'s> Meter<'s> {
     }
 
     fn variable(&mut self, name: &'s str) -> Checked<'s> {
-        if name == "$metadata" && !self.is_prelude {
-            // A variable of that name that the program binds counts too: that costs time only.
-            self.uses_metadata = true;
-        }
         if !self.variables.contains(&name) {
             return self.fault(name, refused::variable(name));
         }

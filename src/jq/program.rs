@@ -12,6 +12,7 @@ use super::compile_error::CompileError;
 use super::limits::Limits;
 use super::meter::Meter;
 use super::natives;
+use super::used::{Used, Uses};
 use super::value::Data;
 
 const PRELUDE: &str = include_str!("prelude.jq");
@@ -30,7 +31,9 @@ const MAIN: &str = "bindd_main";
 pub struct Program {
     pub(super) filter: Arc<Filter<Data>>,
     pub(super) limits: Limits,
-    pub(super) uses_metadata: bool,
+    /// What it reads of its input.
+    pub(super) input: Used,
+    pub(super) metadata: Used,
 }
 
 impl std::fmt::Debug for Program {
@@ -70,7 +73,7 @@ impl Program {
     /// Whether the program names `$metadata`.
     #[must_use]
     pub fn uses_metadata(&self) -> bool {
-        self.uses_metadata
+        !self.metadata.is_nothing()
     }
 }
 
@@ -118,12 +121,14 @@ fn compile(text: &str) -> Result<Program, CompileError> {
         prelude.push((place, def, std::mem::take(&mut meter.called)));
     }
     let mut meter = meter.for_program(text);
-    let main = meter.program(parse(text)?)?;
-    let (called, uses_metadata) = (std::mem::take(&mut meter.called), meter.uses_metadata);
-    let mut defs = needed(prelude, called);
+    let term = parse(text)?;
+    let main = meter.program(term.clone())?;
+    let mut defs = needed(prelude, std::mem::take(&mut meter.called));
     defs.push(Def { name: MAIN, args: Vec::new(), body: main });
     let filter = link(text, defs, natives)?;
-    Ok(Program { filter: Arc::new(filter), limits: Limits::default(), uses_metadata })
+    // After the meter, which refuses terms that are nested too deep.
+    let Uses { input, metadata } = Uses::of(&term);
+    Ok(Program { filter: Arc::new(filter), limits: Limits::default(), input, metadata })
 }
 
 /// A definition of the prelude with its place and the places of the functions that it calls.

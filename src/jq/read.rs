@@ -5,6 +5,8 @@ use std::rc::Rc;
 use super::budget;
 use super::limits::Limit;
 use super::number::Number;
+use super::scan;
+use super::used::Used;
 use super::value::{Array, Members, OBJECT_ELEMENTS, Object, Value};
 
 /// What is wrong with a text, and the byte where.
@@ -18,6 +20,8 @@ struct Reader<'a> {
     text: &'a str,
     at: usize,
     nesting: usize,
+    /// The members of the outermost object that become values.
+    used: &'a Used,
     /// Keys that were read last: lists of objects repeat them, and a copy of each needs memory and time.
     keys: [Option<Rc<str>>; KNOWN_KEYS],
 }
@@ -26,16 +30,27 @@ const KNOWN_KEYS: usize = 16;
 /// Members for which an object has place at first.
 const FIRST_MEMBERS: usize = 4;
 
+/// A key as it stands in the text, or without escapes.
+enum Key<'a> {
+    Plain(&'a str),
+    Escaped(Rc<str>),
+}
+
 /// The one value of a text.
 pub(super) fn read(json: &[u8]) -> Result<Value, Fault> {
+    members(json, &Used::All)
+}
+
+/// The same. If the value is an object, it has only the members that are used; the others are checked, but take no memory.
+pub(super) fn members(json: &[u8], used: &Used) -> Result<Value, Fault> {
     let text = std::str::from_utf8(json).map_err(|e| Fault { what: "invalid UTF-8", at: e.valid_up_to() })?;
-    let mut reader = Reader { text, at: 0, nesting: 0, keys: Default::default() };
+    let mut reader = Reader { text, at: 0, nesting: 0, used, keys: Default::default() };
     let value = reader.value()?;
     reader.skip_space();
     if reader.at < text.len() { reader.fault("something after the value") } else { Ok(value) }
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn fault<T>(&self, what: &'static str) -> Result<T, Fault> {
         Err(Fault { what, at: self.at })
     }
@@ -61,7 +76,7 @@ impl Reader<'_> {
         is_next
     }
 
-    fn word(&mut self, word: &str, value: Value) -> Result<Value, Fault> {
+    fn word<T>(&mut self, word: &str, value: T) -> Result<T, Fault> {
         if !self.text.as_bytes()[self.at..].starts_with(word.as_bytes()) {
             return self.fault("no value of JSON");
         }
@@ -75,7 +90,7 @@ impl Reader<'_> {
             Some(b'"') => Ok(Value::Text(self.string()?)),
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::array),
-            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'-' | b'0'..=b'9') => Ok(Value::Number(Number::read(self.number()?))),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'n') => self.word("null", Value::Null),
@@ -85,16 +100,21 @@ impl Reader<'_> {
     }
 
     fn nested(&mut self, read: fn(&mut Self) -> Result<Value, Fault>) -> Result<Value, Fault> {
+        self.enter()?;
+        self.charge(OBJECT_ELEMENTS)?;
+        let value = read(self)?;
+        self.nesting -= 1;
+        Ok(value)
+    }
+
+    fn enter(&mut self) -> Result<(), Fault> {
         self.at += 1;
         self.nesting += 1;
         if self.nesting > budget::max_nesting() {
             budget::exceed(Limit::Nesting);
             return self.fault("too many levels");
         }
-        self.charge(OBJECT_ELEMENTS)?;
-        let value = read(self)?;
-        self.nesting -= 1;
-        Ok(value)
+        Ok(())
     }
 
     fn array(&mut self) -> Result<Value, Fault> {
@@ -121,26 +141,81 @@ impl Reader<'_> {
         if self.eat(b'}') {
             return Ok(Value::of_object(Object::new(Members::default()).into()));
         }
-        let mut members = Members::with_capacity_and_hasher(FIRST_MEMBERS, foldhash::fast::RandomState::default());
+        let is_outermost = self.nesting == 1;
+        let mut members = Members::with_capacity(FIRST_MEMBERS);
         loop {
-            self.charge(1)?;
-            self.skip_space();
-            if self.peek() != Some(b'"') {
-                return self.fault("no key");
-            }
             let key = self.key()?;
-            self.skip_space();
-            if !self.eat(b':') {
-                return self.fault("no colon after a key");
+            if is_outermost && !self.used.has(key.as_str()) {
+                self.skip()?;
+            } else {
+                self.charge(1)?;
+                let key = self.shared(key);
+                let value = self.value()?;
+                members.insert(key, value);
             }
-            let value = self.value()?;
-            members.insert(key, value);
             self.skip_space();
             if self.eat(b'}') {
                 return Ok(Value::of_object(Object::new(members).into()));
             }
             if !self.eat(b',') {
                 return self.fault("no comma or closing brace");
+            }
+        }
+    }
+
+    /// Goes over a value.
+    fn skip(&mut self) -> Result<(), Fault> {
+        self.skip_space();
+        match self.peek() {
+            Some(b'"') => self.skip_string(),
+            Some(open @ (b'{' | b'[')) => {
+                self.enter()?;
+                self.skip_elements(open)?;
+                self.nesting -= 1;
+                Ok(())
+            }
+            Some(b'-' | b'0'..=b'9') => self.number().map(drop),
+            Some(b't') => self.word("true", ()),
+            Some(b'f') => self.word("false", ()),
+            Some(b'n') => self.word("null", ()),
+            Some(_) => self.fault("no value of JSON"),
+            None => self.fault("the end of the text"),
+        }
+    }
+
+    fn skip_elements(&mut self, open: u8) -> Result<(), Fault> {
+        let close = if open == b'{' { b'}' } else { b']' };
+        self.skip_space();
+        if self.eat(close) {
+            return Ok(());
+        }
+        loop {
+            if open == b'{' {
+                self.key()?;
+            }
+            self.skip()?;
+            self.skip_space();
+            if self.eat(close) {
+                return Ok(());
+            }
+            if !self.eat(b',') {
+                return self.fault("no comma or closing bracket");
+            }
+        }
+    }
+
+    fn skip_string(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        loop {
+            self.plain();
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                Some(b'\\') => self.escape().map(drop)?,
+                Some(_) => return self.fault("a control character in a string"),
+                None => return self.fault("a string without an end"),
             }
         }
     }
@@ -153,7 +228,7 @@ impl Reader<'_> {
         self.at > start
     }
 
-    fn number(&mut self) -> Result<Value, Fault> {
+    fn number(&mut self) -> Result<&'a str, Fault> {
         let start = self.at;
         self.eat(b'-');
         let first = self.peek();
@@ -170,25 +245,40 @@ impl Reader<'_> {
                 return self.fault("an invalid number");
             }
         }
-        Ok(Value::Number(Number::read(&self.text[start..self.at])))
+        Ok(&self.text[start..self.at])
     }
 
-    fn key(&mut self) -> Result<Rc<str>, Fault> {
+    /// A key and its colon.
+    fn key(&mut self) -> Result<Key<'a>, Fault> {
+        self.skip_space();
+        if self.peek() != Some(b'"') {
+            return self.fault("no key");
+        }
         let begin = self.at;
         self.at += 1;
         let end = self.plain();
-        if !self.eat(b'"') {
+        let key = if self.eat(b'"') {
+            Key::Plain(&self.text[begin + 1..end])
+        } else {
             self.at = begin;
-            return self.string();
-        }
-        let key = &self.text[begin + 1..end];
+            Key::Escaped(self.string()?)
+        };
+        self.skip_space();
+        if self.eat(b':') { Ok(key) } else { self.fault("no colon after a key") }
+    }
+
+    fn shared(&mut self, key: Key<'_>) -> Rc<str> {
+        let key = match key {
+            Key::Plain(key) => key,
+            Key::Escaped(key) => return key,
+        };
         let bytes = key.as_bytes();
         let sum = bytes.first().copied().map_or(0, usize::from) + bytes.last().copied().map_or(0, usize::from);
-        let Some(known) = self.keys.get_mut((sum + bytes.len()) % KNOWN_KEYS) else { return Ok(key.into()) };
+        let Some(known) = self.keys.get_mut((sum + bytes.len()) % KNOWN_KEYS) else { return key.into() };
         if known.as_deref() != Some(key) {
             *known = Some(key.into());
         }
-        Ok(known.clone().unwrap_or_default())
+        known.clone().unwrap_or_default()
     }
 
     fn string(&mut self) -> Result<Rc<str>, Fault> {
@@ -217,9 +307,7 @@ impl Reader<'_> {
 
     /// Goes over what stands for itself.
     fn plain(&mut self) -> usize {
-        let rest = &self.text.as_bytes()[self.at..];
-        let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
-        self.at += rest.iter().take_while(|byte| is_plain(byte)).count();
+        self.at += scan::plain_length(&self.text.as_bytes()[self.at..]);
         self.at
     }
 
@@ -265,5 +353,14 @@ impl Reader<'_> {
         let Some(code) = code else { return self.fault("an invalid escape") };
         self.at += 4;
         Ok(code)
+    }
+}
+
+impl Key<'_> {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Plain(key) => key,
+            Self::Escaped(key) => key,
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Regular expressions, by an engine whose time grows only with the text times the expression.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use jaq_core::native::{Fun, bome, v};
@@ -17,22 +18,70 @@ const MAX_EXPRESSION: usize = 64 << 10;
 const INSTRUCTION: usize = 16;
 const MAX_NESTING: u32 = 32;
 
+/// Compiled expressions that a thread keeps: programs have few, and run them on every record.
+const MAX_KEPT: usize = 16;
+/// One with more groups times places is not kept, since a search needs memory for each group at each place.
+const MAX_KEPT_SLOTS: usize = 16 << 10;
+
+thread_local! {
+    /// The one that was used last is the last.
+    static KEPT: RefCell<Vec<Rc<Search>>> = const { RefCell::new(Vec::new()) };
+}
+
+#[derive(Debug)]
 struct Search {
+    expression: Rc<str>,
+    flags: Rc<str>,
     regex: Regex,
+    weight: usize,
     is_global: bool,
     skips_empty: bool,
 }
 
-fn search(expression: &Value, flags: &Value) -> Result<Search, Error> {
+/// The compiled expression, kept from an earlier search if there is one.
+fn search(expression: &Value, flags: &Value) -> Result<Rc<Search>, Error> {
     let Value::Text(expression) = expression else {
         return Err(JqError::typ(expression.clone(), "regular expression"));
     };
     let flags = match flags {
-        Value::Null => "",
-        Value::Text(flags) => &**flags,
+        Value::Null => Rc::default(),
+        Value::Text(flags) => Rc::clone(flags),
         _ => return Err(JqError::typ(flags.clone(), "flags")),
     };
-    let mut builder = RegexBuilder::new(expression);
+    // Also if it is kept, or the steps of a record would depend on the records before it.
+    budget::charge(expression.len());
+    if let Some(known) = kept(expression, &flags) {
+        return Ok(known);
+    }
+    let search = Rc::new(compile(Rc::clone(expression), flags)?);
+    if search.regex.captures_len().saturating_mul(search.weight) <= MAX_KEPT_SLOTS {
+        keep(Rc::clone(&search));
+    }
+    Ok(search)
+}
+
+fn kept(expression: &str, flags: &str) -> Option<Rc<Search>> {
+    KEPT.with_borrow_mut(|kept| {
+        let at = kept.iter().rposition(|known| *known.expression == *expression && *known.flags == *flags)?;
+        let last = kept.len() - 1;
+        if at < last {
+            kept[at..].rotate_left(1);
+        }
+        kept.last().cloned()
+    })
+}
+
+fn keep(search: Rc<Search>) {
+    KEPT.with_borrow_mut(|kept| {
+        if kept.len() >= MAX_KEPT {
+            kept.remove(0);
+        }
+        kept.push(search);
+    });
+}
+
+fn compile(expression: Rc<str>, flags: Rc<str>) -> Result<Search, Error> {
+    let mut builder = RegexBuilder::new(&expression);
     builder.size_limit(MAX_EXPRESSION).nest_limit(MAX_NESTING);
     let (mut is_global, mut skips_empty) = (false, false);
     for flag in flags.chars() {
@@ -46,9 +95,9 @@ fn search(expression: &Value, flags: &Value) -> Result<Search, Error> {
             _ => return Err(JqError::str("a flag of a regular expression is none of g, i, l, n, p, s, x")),
         }
     }
-    budget::charge(expression.len());
     let regex = builder.build().map_err(|_| JqError::str("the regular expression is invalid or too long"))?;
-    Ok(Search { regex, is_global, skips_empty })
+    let weight = weight(&expression);
+    Ok(Search { expression, flags, regex, weight, is_global, skips_empty })
 }
 
 /// Places of the compiled expression, about, and at most as many as it may have: `(a{100}){100}` has 10 000.
@@ -106,12 +155,8 @@ fn described(found: &Captures<'_>, names: &[Option<&str>], letters: &mut Letters
 fn matches(text: &Value, expression: &Value, flags: &Value, with_rest: bool) -> Outcome {
     let Value::Text(text) = text else { return Err(JqError::typ(text.clone(), "string to match")) };
     let search = search(expression, flags)?;
-    let weight = match expression {
-        Value::Text(expression) => weight(expression),
-        _ => 1,
-    };
     // To find one match, the engine goes at most once through the text for each place of the expression.
-    if !budget::charge(text.len() / 64 * weight.div_ceil(8) + 1) {
+    if !budget::charge(text.len() / 64 * search.weight.div_ceil(8) + 1) {
         return Ok(Value::Null);
     }
     let names: Vec<Option<&str>> = search.regex.capture_names().collect();
@@ -158,4 +203,40 @@ pub(super) fn functions() -> Vec<Fun<Data>> {
         ("_matches", v(2), Native::<Data>::new(|cv| bome(run(cv, false)))),
         ("_pieces", v(2), Native::<Data>::new(|cv| bome(run(cv, true)))),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: impl AsRef<str>) -> Value {
+        Value::Text(text.as_ref().into())
+    }
+
+    /// Whether both are one compiled expression.
+    fn is_same(left: &Rc<Search>, right: &Rc<Search>) -> bool {
+        Rc::ptr_eq(left, right)
+    }
+
+    #[test]
+    fn the_last_expressions_are_kept_with_their_flags() {
+        let find = |expression: &str, flags: Value| search(&text(expression), &flags).unwrap();
+        let (plain, global) = (find("a+", Value::Null), find("a+", text("g")));
+        assert!(!is_same(&plain, &global) && !plain.is_global && global.is_global);
+        assert!(is_same(&plain, &find("a+", Value::Null)) && is_same(&plain, &find("a+", text(""))));
+        // Each of these is newer than the second, and the first is used again and again.
+        for number in 0..MAX_KEPT - 1 {
+            find(&format!("b{number}"), Value::Null);
+            assert!(is_same(&plain, &find("a+", Value::Null)));
+        }
+        assert!(!is_same(&global, &find("a+", text("g"))));
+        assert_eq!(KEPT.with_borrow(Vec::len), MAX_KEPT);
+    }
+
+    #[test]
+    fn an_expression_whose_searches_need_much_memory_is_not_kept() {
+        let large = "()".repeat(200);
+        assert!(!is_same(&search(&text(&large), &Value::Null).unwrap(), &search(&text(&large), &Value::Null).unwrap()));
+        assert!(search(&text("("), &Value::Null).is_err() && search(&text("a"), &text("y")).is_err());
+    }
 }

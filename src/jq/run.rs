@@ -10,6 +10,7 @@ use super::budget;
 use super::limits::Limit;
 use super::program::Program;
 use super::read;
+use super::used::Used;
 use super::value::{Data, Members, Value};
 use super::write;
 
@@ -47,7 +48,8 @@ impl Program {
     /// Runs the program on one JSON text. Each output is compact JSON; numbers that the program did not calculate with
     /// are as they were, and so is the order of keys. Of equal keys in the input, the last one counts.
     ///
-    /// The pairs become the object `$metadata`. They are read only if the program names it.
+    /// The pairs become the object `$metadata`. They are read only if the program names it, and of the values only those
+    /// that it names.
     ///
     /// # Errors
     ///
@@ -123,11 +125,11 @@ impl Program {
         budget::begin(&self.limits);
         // jaq's own functions have panicked on odd arguments before; one record must not end the process.
         let run = AssertUnwindSafe(|| {
-            let input = match read::read(input) {
+            let input = match read::members(input, &self.input) {
                 Ok(input) => input,
                 Err(fault) => return Err(over_limit().unwrap_or(RunError::Input { what: fault.what, at: fault.at })),
             };
-            let metadata = if self.uses_metadata { object(metadata) } else { Value::Null };
+            let metadata = if self.uses_metadata() { object(metadata, &self.metadata) } else { Value::Null };
             over_limit().map_or(Ok(()), Err)?;
             self.outputs(input, metadata, &mut take)
         });
@@ -158,9 +160,10 @@ fn over_limit() -> Option<RunError> {
     budget::exceeded().map(RunError::Limit)
 }
 
-fn object<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>) -> Value {
+fn object<K: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (K, V)>, used: &Used) -> Value {
+    let is_used = |(key, _): &(K, V)| used.has(key.as_ref());
     let member = |(key, value): (K, V)| (Rc::from(key.as_ref()), Value::text(value.as_ref()));
-    Value::object(pairs.into_iter().map(member).collect::<Members>())
+    Value::object(pairs.into_iter().filter(is_used).map(member).collect::<Members>())
 }
 
 /// What a program says of its own failure: an error with a text, or with another value as JSON.

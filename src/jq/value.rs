@@ -5,12 +5,11 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::rc::Rc;
 
-use indexmap::IndexMap;
-
 use super::budget;
 use super::number::Number;
+use super::ordered_map::OrderedMap;
 
-pub(super) type Members = IndexMap<Rc<str>, Value, foldhash::fast::RandomState>;
+pub(super) type Members = OrderedMap<Value>;
 pub(super) type Error = jaq_core::Error<Value>;
 /// What jaq's interpreter works on.
 pub(super) type Data = jaq_core::data::JustLut<Value>;
@@ -115,7 +114,7 @@ impl Object {
 
     /// Removes a member; the others keep their order.
     pub(super) fn remove(&mut self, key: &str) {
-        if let Some((at, _, value)) = self.members.shift_remove_full(key) {
+        if let Some((at, value)) = self.members.remove(key) {
             charge_moved(self.members.len() - at);
             self.size = self.size.saturating_sub(key.len() + MEMBER_SIZE + value.size());
         }

@@ -1,5 +1,6 @@
 //! Values to compact JSON.
 
+use super::scan;
 use super::value::Value;
 
 pub(super) fn write(value: &Value, out: &mut Vec<u8>) {
@@ -42,27 +43,26 @@ pub(super) fn to_text(value: &Value) -> String {
 
 fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    let mut from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.extend_from_slice(&text.as_bytes()[from..at]);
-        from = at + 1;
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x8 => b'b',
-            0xc => b'f',
-            _ => {
-                out.extend_from_slice(format!("\\u{byte:04x}").as_bytes());
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', short]);
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, after) = rest.split_at(scan::plain_length(rest));
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = after.split_first() else { break };
+        write_escaped(*byte, out);
+        rest = after;
     }
-    out.extend_from_slice(&text.as_bytes()[from..]);
     out.push(b'"');
+}
+
+fn write_escaped(byte: u8, out: &mut Vec<u8>) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\r' => b'r',
+        b'\t' => b't',
+        0x8 => b'b',
+        0xc => b'f',
+        _ => return out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+    };
+    out.extend_from_slice(&[b'\\', short]);
 }

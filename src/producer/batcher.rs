@@ -6,7 +6,7 @@ use super::errors;
 use super::limiter::Slot;
 use super::queue::Queue;
 use super::record::{Entry, PendingRecord, RecordId};
-use super::settings::{Aggregation, Batching, MAX_BYTES, MAX_RECORDS, Ordering, ProducerSettings};
+use super::settings::{Aggregation, Batching, Growth, MAX_BYTES, MAX_RECORDS, Ordering, ProducerSettings};
 use super::shard_map::ByShard;
 use crate::domain::{NewRecord, PartitionKey, ShardId};
 use std::collections::HashMap;
@@ -178,6 +178,8 @@ struct Draft {
 struct BatchBuilder {
     aggregation: Aggregation,
     max_packed: usize,
+    /// Sizes are counted with it: the limits hold for what the writer sends.
+    growth: Growth,
     now: Instant,
     size: BatchSize,
     drafts: Vec<Draft>,
@@ -192,6 +194,7 @@ impl BatchBuilder {
         Self {
             aggregation: settings.aggregation,
             max_packed: settings.max_aggregate_size.min(settings.max_record_size),
+            growth: settings.growth,
             now,
             size: BatchSize::new(limits, settings.max_shard_bytes()),
             drafts: Vec::new(),
@@ -213,7 +216,7 @@ impl BatchBuilder {
         }
         // PutRecords has no sequence number to follow, so such a record needs its own call.
         let is_single = record.options.after.is_some();
-        if !self.size.fits(record.size) || (is_single && !self.drafts.is_empty()) {
+        if !self.size.fits(self.growth.grown(record.size)) || (is_single && !self.drafts.is_empty()) {
             return false;
         }
         self.begin_draft(group, queue);
@@ -229,7 +232,7 @@ impl BatchBuilder {
     fn begin_draft(&mut self, group: Option<PackGroup>, queue: &mut Queue) {
         let Some(id) = queue.take_first() else { return };
         let Some(record) = queue.get(id) else { return };
-        self.size.add(record.size, record.shard.as_ref());
+        self.size.add(self.growth.grown(record.size), record.shard.as_ref());
         let key_size = record.record.partition_key.as_ref().map_or(0, |key| key.as_str().len());
         let limit = self.max_packed.saturating_sub(key_size);
         let combiner = group.as_ref().and_then(|_| Combiner::new(&record.record, self.aggregation, limit));
@@ -263,14 +266,14 @@ impl BatchBuilder {
     fn try_pack(&mut self, draft: usize, record: &PendingRecord) -> bool {
         let Some(draft) = self.drafts.get_mut(draft) else { return false };
         let Some(combiner) = draft.combiner.as_mut() else { return false };
-        if !self.size.may_grow(combiner.max_growth(record)) || !combiner.try_push(&record.record) {
+        let before = self.growth.grown(draft.size);
+        let largest = self.growth.grown(draft.size.saturating_add(combiner.max_growth(record)));
+        if !self.size.may_grow(largest - before) || !combiner.try_push(&record.record) {
             return false;
         }
-        let size = combiner.size() + draft.key_size;
-        let growth = size.saturating_sub(draft.size);
-        draft.size = size;
+        draft.size = combiner.size() + draft.key_size;
         draft.entry.push(record.id);
-        self.size.grow(growth, record.shard.as_ref());
+        self.size.grow(self.growth.grown(draft.size).saturating_sub(before), record.shard.as_ref());
         true
     }
 

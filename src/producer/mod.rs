@@ -53,7 +53,7 @@ mod types;
 pub use crate::resilience::RetryPolicy;
 pub use handle::{Producer, checked_size};
 pub use settings::{
-    Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
+    Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Growth, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
     RateLimit, RateLimitMode,
 };
 pub use shard_map::hash_key;

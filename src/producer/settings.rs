@@ -34,10 +34,39 @@ pub struct ProducerSettings {
     /// `maxRecordSize`: payload and partition key together, in bytes. Default 1 MiB; a stream can be configured for up
     /// to 10 MiB.
     pub max_record_size: usize,
+    /// By how much the writer makes records larger; not at all by default.
+    pub growth: Growth,
     /// Time limit of one call. Default 5 s.
     pub attempt_timeout: Duration,
     /// Of the random numbers for jitter.
     pub seed: u64,
+}
+
+/// The most bytes by which a writer that compresses records makes one larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Growth {
+    /// For each record.
+    pub record: usize,
+    /// For each begun [`BLOCK`](Self::BLOCK) of it; an empty record has one.
+    pub block: usize,
+}
+
+impl Growth {
+    /// The most that a block of deflate holds as it is (RFC 1951, 3.2.4).
+    pub const BLOCK: usize = 65_535;
+
+    /// For a record of so many bytes.
+    #[must_use]
+    pub const fn of(self, size: usize) -> usize {
+        let blocks = if size == 0 { 1 } else { size.div_ceil(Self::BLOCK) };
+        self.record.saturating_add(self.block.saturating_mul(blocks))
+    }
+
+    /// What a record of so many bytes may become.
+    #[must_use]
+    pub const fn grown(self, size: usize) -> usize {
+        size.saturating_add(self.of(size))
+    }
 }
 
 /// How records share calls.
@@ -163,6 +192,7 @@ impl Default for ProducerSettings {
             retry: RetryPolicy::default(),
             queue: QueueBounds::default(),
             max_record_size: 1 << 20,
+            growth: Growth::default(),
             attempt_timeout: Duration::from_secs(5),
             seed: 0,
         }

@@ -53,6 +53,8 @@ mod resiliency;
 mod restart;
 mod secrecy;
 mod shaped_inputs;
+mod shaped_outputs;
+mod shaped_paths;
 mod shaping;
 mod shutdown;
 mod signals;

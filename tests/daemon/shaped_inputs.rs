@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
 
-const ORDERS: &str = r#"{"data": {"type": ["order"]}}"#;
+pub(crate) const ORDERS: &str = r#"{"data": {"type": ["order"]}}"#;
 
 /// Writes an input with these fields. Quotes are escaped.
-fn input(env: &Environment, mode: &str, more: &[(&str, &str)]) {
+pub(crate) fn input(env: &Environment, mode: &str, more: &[(&str, &str)]) {
     let more: Vec<(&str, String)> = more.iter().map(|(name, value)| (*name, value.replace('"', "\\\""))).collect();
     let fields = [
         ("streamName", "orders"),
@@ -29,16 +29,16 @@ fn input(env: &Environment, mode: &str, more: &[(&str, &str)]) {
     env.kinesis_component("orders-in", &[&fields[..], &more].concat());
 }
 
-async fn put(env: &Environment, key: &str, data: impl AsRef<[u8]>) -> String {
+pub(crate) async fn put(env: &Environment, key: &str, data: impl AsRef<[u8]>) -> String {
     let request = env.kinesis.put_record().stream_name("orders").data(Blob::new(data.as_ref())).partition_key(key);
     request.send().await.unwrap().sequence_number
 }
 
-fn text(kind: &str, number: usize) -> String {
+pub(crate) fn text(kind: &str, number: usize) -> String {
     format!(r#"{{"type":"{kind}","number":{number}}}"#)
 }
 
-async fn start(env: &Environment, app: &RecordingApp) -> Sidecar {
+pub(crate) async fn start(env: &Environment, app: &RecordingApp) -> Sidecar {
     let mut settings = env.settings(Some(app));
     settings.metrics_address = Some(([127, 0, 0, 1], 0).into());
     Sidecar::start(&settings).await.unwrap()
@@ -51,12 +51,12 @@ async fn counted(sidecar: &Sidecar, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().unwrap()
 }
 
-async fn shaped(sidecar: &Sidecar, result: &str) -> u64 {
+pub(crate) async fn shaped(sidecar: &Sidecar, result: &str) -> u64 {
     let labels = format!(r#"component="orders-in",side="input",result="{result}""#);
     counted(sidecar, &format!("bindd_shaped_records_total{{{labels}}}")).await
 }
 
-async fn until_shaped(sidecar: &Sidecar, result: &str, count: u64) {
+pub(crate) async fn until_shaped(sidecar: &Sidecar, result: &str, count: u64) {
     let what = format!("{count} records to be {result}");
     until(&what, async || (shaped(sidecar, result).await >= count).then_some(())).await;
 }
@@ -67,7 +67,7 @@ async fn shards(sidecar: &Sidecar) -> Vec<Value> {
     page["inputs"][0]["shards"].as_array().cloned().unwrap_or_default()
 }
 
-fn texts(app: &RecordingApp) -> Vec<String> {
+pub(crate) fn texts(app: &RecordingApp) -> Vec<String> {
     app.events().iter().map(Event::text).collect()
 }
 

@@ -1,5 +1,5 @@
 //! Generated programs and inputs through [`bindd::jq`] and through the program `jq`. Only forms in which the dialects
-//! agree are generated; the documentation of the module lists where they differ.
+//! agree are generated; `docs/shaping.md` lists where they differ.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -15,22 +15,17 @@ pub(super) enum ShapedItem {
     LeftOut(LeftOut),
 }
 
-/// Filters and transforms the JSON text of an item.
+/// Filters and transforms the JSON text of an item. Several outputs are a failure of the transform: conditions, versions and
+/// returned values of a request are about one item.
 ///
 /// # Errors
-/// When the transform fails, and when it makes several items: conditions, versions and returned values of a request are
-/// about one.
+/// When the transform fails, and the component does not say to go on.
 pub(super) async fn shape(shaper: &Shaper, data: &Bytes, metadata: &Metadata) -> Result<ShapedItem, BindingError> {
-    match shaper.shape(data, None, metadata).await.map_err(|failure| failure.error)? {
+    match shaper.shape_item(data, metadata).await.map_err(|failure| failure.error)? {
         ShapedData::Unchanged => Ok(ShapedItem::Unchanged),
-        ShapedData::One(data) => Ok(ShapedItem::Item(data)),
+        ShapedData::One(data, memory) => Ok(ShapedItem::Item(memory.hold(data))),
         ShapedData::LeftOut(why) => Ok(ShapedItem::LeftOut(why)),
-        ShapedData::Several(items) => Err(several(items.len())),
+        // Not from `shape_item`.
+        ShapedData::Several(..) => Err(invalid_request("`transform` made several items of one")),
     }
-}
-
-pub(super) fn several(count: usize) -> BindingError {
-    invalid_request(format!(
-        "`transform` made {count} items of one: a DynamoDB component stores one item for each, so let it give one output"
-    ))
 }

@@ -4,7 +4,6 @@ use super::super::shaping::{Shaped, shape_request};
 use super::super::trial::{Trial, TrialInput};
 use super::operations::create::new_item;
 use super::request::Request;
-use super::shaped_item::several;
 use super::spec::Spec;
 use crate::domain::{BindingError, InvokeRequest};
 
@@ -16,13 +15,10 @@ pub(in crate::bindings) fn try_item(spec: &Spec, input: &TrialInput) -> Trial {
 fn tried(spec: &Spec, input: &TrialInput) -> Result<Trial, BindingError> {
     let form = input.form(false)?;
     let shaped = match &spec.shaping {
-        Some(shaping) => shape_request(shaping, &input.data, None, &input.metadata),
+        Some(shaping) => shaping.one_item(shape_request(shaping, &input.data, None, &input.metadata)),
         None => Shaped::Unchanged,
     };
     let trial = Trial::of_shaped(shaped, &input.data);
-    if let [_, _, ..] = trial.records.as_slice() {
-        return Err(several(trial.records.len()));
-    }
     for record in &trial.records {
         let (data, metadata) = (record.data.clone(), input.metadata.clone());
         let request = InvokeRequest { operation: "create".to_owned(), data, form, metadata };

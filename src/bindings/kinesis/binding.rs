@@ -12,6 +12,7 @@ use super::input::Input;
 use super::input_shaping::{ENCODED, InputShaping};
 use super::output::Output;
 use super::payload::Compression;
+use super::record_programs::RecordPrograms;
 use super::request::KEYS;
 use super::spec::Spec;
 use crate::aws::kinesis::{Directory, Writer};
@@ -66,7 +67,8 @@ fn output(name: &ComponentName, spec: &Spec, connection: &Connection, context: &
     Output {
         producer: Producer::start_after(settings, ports, context.successions.enter(name.as_str())),
         spec: spec.output.clone(),
-        flush: spec.output.flush.clone().map(|expression| FlushCondition::new(expression, metrics.clone())),
+        programs: RecordPrograms::new(&spec.output),
+        flush: spec.output.flush.as_ref().map(|_| FlushCondition::new(metrics.clone())),
         shaper: spec.shaping.clone().map(|shaping| {
             let metrics = context.metrics.shaping(name.as_str(), ShapedSide::Output);
             Shaper::new(name.as_str(), shaping, context.bodies.clone(), metrics)

@@ -1,27 +1,25 @@
 //! `batchingFlushExpression`: whether a record ends its batch.
 
-use super::super::shaping::{Expression, ExpressionError};
-use crate::domain::Metadata;
+use super::super::shaping::ExpressionError;
 use crate::telemetry::{LogLimit, OutputMetrics};
 use tokio::time::Instant;
 
-/// Runs the expression of one output. A record on which it fails ends no batch, as with the condition `batching.check` of
-/// Redpanda Connect: it says when a batch is sent, and a record must not be lost for that.
+/// Decides what the result of the expression means. A record on which it fails ends no batch, as with the condition
+/// `batching.check` of Redpanda Connect: it says when a batch is sent, and a record must not be lost for that.
 #[derive(Debug)]
 pub(super) struct FlushCondition {
-    expression: Expression,
     metrics: OutputMetrics,
     log: LogLimit,
 }
 
 impl FlushCondition {
-    pub(super) fn new(expression: Expression, metrics: OutputMetrics) -> Self {
-        Self { expression, metrics, log: LogLimit::default() }
+    pub(super) fn new(metrics: OutputMetrics) -> Self {
+        Self { metrics, log: LogLimit::default() }
     }
 
-    /// `data` is the JSON text of the record, `metadata` that of its request.
-    pub(super) fn ends_batch(&self, data: &[u8], metadata: &Metadata) -> bool {
-        self.expression.is_true(data, metadata.pairs()).unwrap_or_else(|error| {
+    /// Whether the record with this result ends its batch.
+    pub(super) fn ends_batch(&self, result: Result<bool, ExpressionError>) -> bool {
+        result.unwrap_or_else(|error| {
             self.failed(&error, Instant::now());
             false
         })
@@ -42,17 +40,19 @@ impl FlushCondition {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::shaping::Expression;
     use super::*;
+    use crate::domain::Metadata;
     use crate::telemetry::Metrics;
 
     #[test]
     fn only_a_true_value_ends_the_batch_and_failures_are_counted() {
         let metrics = Metrics::new();
         let expression = Expression::compile(".last or $metadata.end == \"yes\"").unwrap();
-        let condition = FlushCondition::new(expression, metrics.output("out"));
+        let condition = FlushCondition::new(metrics.output("out"));
         let ends = |data: &str, end: &str| {
             let metadata: Metadata = [("end".to_owned(), end.to_owned())].into_iter().collect();
-            condition.ends_batch(data.as_bytes(), &metadata)
+            condition.ends_batch(expression.is_true(data.as_bytes(), metadata.pairs()))
         };
         for (data, end, expected) in [
             (r#"{"last": true}"#, "", true),

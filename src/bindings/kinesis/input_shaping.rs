@@ -16,6 +16,7 @@ use crate::telemetry::{InputMetrics, LogLimit, ShapingMetrics};
 use async_trait::async_trait;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -90,19 +91,57 @@ fn seconds(time: Timestamp) -> String {
     format!("{sign}{}.{:03}", millis / 1_000, millis % 1_000)
 }
 
+type MakeText = fn(&MetadataSource<'_>) -> String;
+
+const ARRIVAL: &str = "approximateArrivalTimestamp";
+
 /// The members of `$metadata`.
-pub(super) fn metadata(component: &str, stream: &str, origin: &EventOrigin) -> Vec<(&'static str, String)> {
-    let id = record_id(&origin.position);
-    let mut members = vec![
-        ("component", component.to_owned()),
-        ("stream", stream.to_owned()),
-        ("shardId", origin.shard.to_string()),
-        ("eventId", format!("{}:{id}", origin.shard)),
-        ("sequenceNumber", id),
-        ("partitionKey", origin.partition_key.clone()),
-    ];
-    members.extend(origin.arrival.map(|arrival| ("approximateArrivalTimestamp", seconds(arrival))));
-    members
+const MEMBERS: [(&str, MakeText); 7] = [
+    ("component", |source| source.component.to_owned()),
+    ("stream", |source| source.stream.to_owned()),
+    ("shardId", |source| source.origin.shard.to_string()),
+    ("eventId", |source| format!("{}:{}", source.origin.shard, record_id(&source.origin.position))),
+    ("sequenceNumber", |source| record_id(&source.origin.position)),
+    ("partitionKey", |source| source.origin.partition_key.clone()),
+    (ARRIVAL, |source| source.origin.arrival.map(seconds).unwrap_or_default()),
+];
+
+/// What the members of `$metadata` are made of.
+#[derive(Clone, Copy)]
+struct MetadataSource<'r> {
+    component: &'r str,
+    stream: &'r str,
+    origin: &'r EventOrigin,
+}
+
+/// The text of a member, made when it is read.
+pub(super) struct MetadataText<'r> {
+    source: MetadataSource<'r>,
+    make: MakeText,
+    text: OnceCell<String>,
+}
+
+impl MetadataText<'_> {
+    fn into_text(self) -> String {
+        (self.make)(&self.source)
+    }
+}
+
+impl AsRef<str> for MetadataText<'_> {
+    fn as_ref(&self) -> &str {
+        self.text.get_or_init(|| (self.make)(&self.source))
+    }
+}
+
+/// The members of `$metadata`. A text is made only if the program reads it.
+pub(super) fn metadata<'r>(
+    component: &'r str,
+    stream: &'r str,
+    origin: &'r EventOrigin,
+) -> impl Iterator<Item = (&'static str, MetadataText<'r>)> {
+    let source = MetadataSource { component, stream, origin };
+    let members = MEMBERS.into_iter().filter(move |(name, _)| *name != ARRIVAL || origin.arrival.is_some());
+    members.map(move |(name, make)| (name, MetadataText { source, make, text: OnceCell::new() }))
 }
 
 impl InputShaping {
@@ -117,15 +156,15 @@ impl InputShaping {
         }
     }
 
-    /// Runs the program.
-    async fn run(&self, event: &BindingEvent, data: &Bytes) -> Shaped {
+    /// Runs the program. The memory is that of the run, which goes on elsewhere if the caller is dropped.
+    async fn run(&self, event: &BindingEvent, data: &Bytes, memory: ReservedShaping) -> (Shaped, ReservedShaping) {
         if self.place.is_here(data.len()) {
-            // Made only if the program names it.
-            let metadata = std::iter::once_with(|| self.metadata(event)).flatten();
-            return self.place.here(|| self.shaping.transform(data, metadata));
+            return (self.place.here(|| self.shaping.transform(data, self.metadata(event))), memory);
         }
-        let (shaping, data, metadata) = (Arc::clone(&self.shaping), data.clone(), self.metadata(event));
-        self.place.elsewhere(move || shaping.transform(&data, metadata)).await
+        let metadata: Vec<(&str, String)> =
+            self.metadata(event).map(|(name, value)| (name, value.into_text())).collect();
+        let (shaping, data) = (Arc::clone(&self.shaping), data.clone());
+        self.place.elsewhere(move || (shaping.transform(&data, metadata), memory)).await
     }
 
     /// The data as the app receives it without a transform, with the memory that it takes beside the record.
@@ -163,7 +202,7 @@ impl InputShaping {
         tracing::warn!(component, %position, reason, others, "record filtered by its compressed data");
     }
 
-    fn metadata(&self, event: &BindingEvent) -> Vec<(&'static str, String)> {
+    fn metadata<'e>(&'e self, event: &'e BindingEvent) -> impl Iterator<Item = (&'static str, MetadataText<'e>)> {
         metadata(&self.component, &self.stream, &event.origin)
     }
 }
@@ -216,7 +255,8 @@ impl RecordTransform for InputShaping {
         let needed = data.len().saturating_mul(VALUES).clamp(MAX_OUTPUT * self.copies, MAX_RUN_MEMORY);
         let memory = self.memory.reserve(needed, may_wait).await?;
         let failed = |error: ExpressionError| TransformError(error.to_string());
-        Some(match self.run(event, &data).await {
+        let (shaped, memory) = self.run(event, &data, memory).await;
+        Some(match shaped {
             Shaped::Unchanged => Transformed::Unchanged(data, why),
             Shaped::Filtered => Transformed::Outputs(Vec::new()),
             Shaped::Records(outputs) => {

@@ -61,6 +61,14 @@ impl KeyInput<'_> {
 }
 
 impl KeySource {
+    /// Whether it is in the data of the record.
+    pub(super) const fn reads_data(&self) -> bool {
+        match self {
+            Self::None | Self::Random | Self::Constant(_) => false,
+            Self::Pointer(_) | Self::Expression(_) | Self::Interpolation(_) => true,
+        }
+    }
+
     /// The key of one record. `requested` is the request's own.
     ///
     /// # Errors
@@ -95,6 +103,14 @@ impl KeySource {
 }
 
 impl HashKeySource {
+    /// Whether it is in the data of the record.
+    pub(super) const fn reads_data(&self) -> bool {
+        match self {
+            Self::None | Self::Constant(_) => false,
+            Self::Pointer(_) | Self::Expression(_) | Self::Interpolation(_) => true,
+        }
+    }
+
     /// The explicit hash key of one record; arguments and errors as in [`KeySource::choose`].
     pub(super) fn choose(&self, requested: Option<&str>, record: &KeyInput<'_>) -> Result<Option<u128>, BindingError> {
         let number = |text: &str, place: &str| {

@@ -1,8 +1,8 @@
 //! `bindings.aws.kinesis`: an input that consumes a stream under leases, and an output that writes records.
 //!
 //! A record on its way out: `shaped_output` filters and transforms it, if the file says so (`prepared`), `output`
-//! reads the request's options (`request`), `keys` chooses the partition key, `flush` decides whether it ends its batch,
-//! `payload` makes the bytes, the producer writes the record, `response` reports the result. `bulk` reads requests with
+//! reads the request's options (`request`), `record_programs` reads from its data the partition key (`keys`) and whether it
+//! ends its batch (`flush`), `payload` makes the bytes, the producer writes the record, `response` reports the result. `bulk` reads requests with
 //! many items; a wrong item does not fail the others. A record that finally failed goes to the dead letter binding, if
 //! the file names one.
 
@@ -25,6 +25,7 @@ mod output_spec;
 mod payload;
 mod pointer;
 mod prepared;
+mod record_programs;
 mod request;
 mod response;
 mod shaped_output;

@@ -8,16 +8,18 @@ use super::flush::FlushCondition;
 use super::keys::KeyInput;
 use super::output_spec::OutputSpec;
 use super::prepared::{BulkRecords, Prepared, ShapedRequest, answer};
+use super::record_programs::{Keys, RecordPrograms, keys};
 use super::request::{KEYS, RequestOptions};
 use super::response;
 use crate::aggregation::{JoinForm, NotJoinable};
 use crate::domain::{
     BindingError, DataForm, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, OperationName, Outcome,
-    OutputBinding, OutputReport,
+    OutputBinding, OutputReport, ReservedMemory,
 };
 use crate::producer::{OutgoingRecord, Producer, Written};
 use crate::telemetry::{OutputMetrics, RecordState};
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::borrow::Cow;
 use tokio::time::Instant;
@@ -33,6 +35,7 @@ static OPERATIONS: [OperationName; 3] =
 pub(super) struct Output {
     pub(super) producer: Producer,
     pub(super) spec: OutputSpec,
+    pub(super) programs: RecordPrograms,
     pub(super) flush: Option<FlushCondition>,
     /// `None` if records are neither filtered nor transformed.
     pub(super) shaper: Option<Shaper>,
@@ -87,17 +90,16 @@ impl OutputBinding for Output {
 
 impl Output {
     async fn create(&self, request: InvokeRequest, is_single_attempt: bool) -> Result<InvokeResponse, BindingError> {
-        let request = match &self.shaper {
-            None => request,
+        let (request, memory) = match &self.shaper {
+            None => (request, ReservedMemory::default()),
             Some(shaper) => match Box::pin(self.shape_single(shaper, request)).await? {
-                ShapedRequest::Request(request) => request,
+                ShapedRequest::Request(request, memory) => (request, memory),
                 ShapedRequest::Answered(response) => return Ok(response),
             },
         };
-        let (record, mut options) = self.single_record(request).inspect_err(|_| self.count_refused())?;
+        let (record, mut options) = self.single_record(request, memory).await.inspect_err(|_| self.count_refused())?;
         let OutgoingRecord { record, ends_batch } = record;
         (options.put.is_single_attempt, options.put.ends_batch) = (is_single_attempt, ends_batch);
-        let record = options.compression.apply(record).await.inspect_err(|_| self.count_refused())?;
         let returns_result = options.returns_result;
         let copy = self.dead_letter.as_ref().map(|dead_letter| (dead_letter, self.own_record(&record)));
         let mut result = self.producer.put(record, options.put).await;
@@ -107,12 +109,16 @@ impl Output {
         Ok(response::single(&result?, returns_result))
     }
 
-    fn single_record(&self, request: InvokeRequest) -> Result<(OutgoingRecord, RequestOptions), BindingError> {
+    async fn single_record(
+        &self,
+        request: InvokeRequest,
+        memory: ReservedMemory,
+    ) -> Result<(OutgoingRecord, RequestOptions), BindingError> {
         let options = self.options_of(&request)?;
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         let (partition_key, explicit_hash_key) = (key("partitionKey"), key("explicitHashKey"));
-        let record =
-            self.record(Item { data: request.data, partition_key, explicit_hash_key }, &request.metadata, &options)?;
+        let item = Item { data: request.data, partition_key, explicit_hash_key };
+        let record = self.record(item, memory, &request.metadata, &options).await?;
         Ok((record, options))
     }
 
@@ -120,16 +126,24 @@ impl Output {
         options_of(&self.spec, request.form, &request.metadata)
     }
 
-    pub(super) fn record(
+    /// The record of an item as the producer receives it. It holds the memory of the item until it is dropped: what is
+    /// decoded or compressed is other data than the item's.
+    pub(super) async fn record(
         &self,
         item: Item<'_>,
+        memory: ReservedMemory,
         metadata: &Metadata,
         options: &RequestOptions,
     ) -> Result<OutgoingRecord, BindingError> {
-        let for_flush = self.flush.as_ref().map(|flush| (flush, item.data.clone()));
-        let record = record(&self.spec, item, metadata, options)?;
-        let ends_batch = for_flush.is_some_and(|(flush, data)| flush.ends_batch(&data, metadata));
-        Ok(OutgoingRecord { record, ends_batch })
+        let (keys, ends_batch) = self.programs.read(&item, metadata, options.form).await?;
+        let record = with_keys(&self.spec, item.data, keys, options)?;
+        let ends_batch = match (&self.flush, ends_batch) {
+            (Some(flush), Some(result)) => flush.ends_batch(result),
+            (None, _) | (_, None) => false,
+        };
+        let NewRecord { data, partition_key, explicit_hash_key } = options.compression.apply(record).await?;
+        let data = if memory.is_reserved() { memory.hold(data) } else { data };
+        Ok(OutgoingRecord { record: NewRecord { data, partition_key, explicit_hash_key }, ends_batch })
     }
 
     /// The record of the caller, as it is without others.
@@ -217,19 +231,20 @@ pub(super) fn record(
     metadata: &Metadata,
     options: &RequestOptions,
 ) -> Result<NewRecord, BindingError> {
-    // Keys are chosen first: a JSON pointer cannot be followed in decoded data.
     let input = KeyInput { data: &item.data, metadata, form: options.form };
-    let partition_key = spec.partition_key.choose(item.partition_key.as_deref(), &input)?;
-    let explicit_hash_key = match partition_key {
-        Some(_) => spec.explicit_hash_key.choose(item.explicit_hash_key.as_deref(), &input)?,
-        None => None,
-    };
-    let data = options.form.bytes(item.data)?;
+    let requested = (item.partition_key.as_deref(), item.explicit_hash_key.as_deref());
+    let keys = keys((&spec.partition_key, &spec.explicit_hash_key), requested, &input)?;
+    with_keys(spec, item.data, keys, options)
+}
+
+/// The record, whose keys were chosen before: they cannot be read from decoded data.
+fn with_keys(spec: &OutputSpec, data: Bytes, keys: Keys, options: &RequestOptions) -> Result<NewRecord, BindingError> {
+    let data = options.form.bytes(data)?;
     let data = match spec.join_form() {
         None => data,
         Some(form) => form.member(data).map_err(|error| not_joinable(form, &error))?,
     };
-    Ok(NewRecord { data, partition_key, explicit_hash_key })
+    Ok(NewRecord { data, partition_key: keys.partition, explicit_hash_key: keys.explicit_hash })
 }
 
 fn not_joinable(form: JoinForm, error: &NotJoinable) -> BindingError {
@@ -267,16 +282,5 @@ fn was_closed<T>(result: &Result<T, BindingError>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_record_that_was_attempted_becomes_a_dead_letter() {
-        let failing = |kind| BindingError::new(kind, "no");
-        for kind in [FailureKind::Throttled, FailureKind::Conflict, FailureKind::TimedOut, FailureKind::TooLarge] {
-            assert!(!is_final(&failing(kind)), "{kind} without an attempt");
-            assert!(is_final(&failing(kind).with_detail("attempts", "3")), "{kind} after attempts");
-        }
-        assert!(!is_final(&failing(FailureKind::Closed).with_detail("attempts", "1")));
-    }
-}
+#[path = "tests/output.rs"]
+mod tests;

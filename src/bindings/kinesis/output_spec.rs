@@ -10,7 +10,7 @@ use crate::aggregation::JoinForm;
 use crate::domain::ComponentName;
 use crate::manifest::Reader;
 use crate::producer::{
-    Aggregation, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
+    Aggregation, Growth, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds, RateLimit, RateLimitMode,
 };
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -68,7 +68,8 @@ impl OutputSpec {
         if matches!(producer.aggregation, Aggregation::Joined(_)) {
             // The producer knows the size before the compression.
             let max = producer.max_record_size;
-            producer.max_record_size = max.saturating_sub(compression.max_growth(max));
+            producer.growth = compression.growth();
+            producer.max_record_size = max.saturating_sub(producer.growth.of(max));
         }
         Self {
             explicit_hash_key: read_hash_key(reader, &partition_key),
@@ -139,6 +140,7 @@ fn read_producer(reader: &mut Reader<'_>, retry: RetryConfig) -> ProducerSetting
         retry: retry.policy,
         queue,
         max_record_size,
+        growth: Growth::default(),
         attempt_timeout: retry.attempt_timeout,
         seed: 0,
     }

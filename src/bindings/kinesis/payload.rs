@@ -1,6 +1,7 @@
 //! Makes the bytes of a record from the text of `data`: decoding, then compression.
 
 use crate::domain::{BindingError, FailureKind, Metadata, NewRecord};
+use crate::producer::Growth;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use std::borrow::Cow;
@@ -8,6 +9,13 @@ use std::io::Write;
 
 /// Bytes to compress between two yields to other tasks; about a millisecond of work.
 const CHUNK: usize = 64 << 10;
+
+/// Of a gzip member without name and time, from an unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+/// Bytes of the checksum and the length.
+const TRAILER: usize = 8;
+/// Bytes before the data of a block that is stored as it is.
+const BLOCK_HEADER: usize = 5;
 
 /// How `data` becomes the bytes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,12 +102,12 @@ impl Compression {
         known.ok_or_else(|| invalid("`compression` in the request's metadata must be `none` or `gzip`"))
     }
 
-    /// The most bytes by which compression makes a payload of so many bytes larger: the header and trailer of gzip, and the
-    /// headers of blocks that cannot be compressed.
-    pub(super) const fn max_growth(self, size: usize) -> usize {
+    /// The most by which compression makes a payload larger: the header and the trailer of gzip, and the headers of blocks
+    /// that cannot be compressed.
+    pub(super) const fn growth(self) -> Growth {
         match self {
-            Self::None => 0,
-            Self::Gzip => 64 + size / 1_000,
+            Self::None => Growth { record: 0, block: 0 },
+            Self::Gzip => Growth { record: HEADER.len() + TRAILER, block: BLOCK_HEADER },
         }
     }
 
@@ -119,7 +127,31 @@ async fn gzip(data: Bytes) -> Result<Bytes, BindingError> {
         encoder.write_all(chunk).map_err(not_compressed)?;
         tokio::task::yield_now().await;
     }
-    encoder.finish().map(Bytes::from).map_err(not_compressed)
+    let packed = encoder.finish().map_err(not_compressed)?;
+    // An encoder promises no exact limit for what it cannot compress.
+    let is_larger = packed.len() > Compression::Gzip.growth().grown(data.len());
+    Ok(if is_larger { stored(&data) } else { packed }.into())
+}
+
+/// A gzip member (RFC 1952) of blocks that hold the data as they are (RFC 1951, 3.2.4).
+fn stored(data: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(Compression::Gzip.growth().grown(data.len()));
+    packed.extend_from_slice(&HEADER);
+    let (blocks, last) = data.split_at(data.len().saturating_sub(1) / Growth::BLOCK * Growth::BLOCK);
+    let blocks = blocks.chunks(Growth::BLOCK).map(|block| (0, block)).chain([(1, last)]);
+    for (is_last, block) in blocks {
+        // A block has at most 65,535 bytes.
+        let length = block.len() as u16;
+        packed.push(is_last);
+        packed.extend_from_slice(&length.to_le_bytes());
+        packed.extend_from_slice(&(!length).to_le_bytes());
+        packed.extend_from_slice(block);
+    }
+    let mut checksum = flate2::Crc::new();
+    checksum.update(data);
+    packed.extend_from_slice(&checksum.sum().to_le_bytes());
+    packed.extend_from_slice(&checksum.amount().to_le_bytes());
+    packed
 }
 
 fn not_compressed(error: std::io::Error) -> BindingError {
@@ -133,6 +165,7 @@ fn invalid(message: &str) -> BindingError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn metadata(pairs: &[(&str, &str)]) -> Metadata {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -177,21 +210,51 @@ mod tests {
             (&packed, explicit_hash_key),
             (&Compression::Gzip.apply(record.clone()).await.unwrap().data, Some(7))
         );
-        let mut unpacked = Vec::new();
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&packed[..]), &mut unpacked).unwrap();
-        assert!(unpacked == data && packed.len() < data.len());
+        assert!(unpacked(&packed) == data && packed.len() < data.len());
         assert_eq!(Compression::None.apply(record.clone()).await.unwrap(), record);
     }
 
+    fn unpacked(packed: &[u8]) -> Vec<u8> {
+        let mut unpacked = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut unpacked).unwrap();
+        unpacked
+    }
+
     #[tokio::test]
-    async fn what_cannot_be_compressed_grows_by_less_than_the_margin() {
+    async fn what_cannot_be_compressed_grows_by_no_more_than_the_headers() {
         let mut random = fastrand::Rng::with_seed(7);
-        for size in [0, 1, 10, 100, 1_000, 30_000, 100_000, 1 << 20, 10 << 20] {
+        for size in [0, 1, 10, 100, 1_000, 30_000, 65_535, 65_536, 131_070, 1 << 20, 10 << 20] {
             let mut data = vec![0; size];
             random.fill(&mut data);
-            let packed = gzip(data.into()).await.unwrap().len();
-            assert!(packed <= size + Compression::Gzip.max_growth(size), "{size} became {packed}");
+            let packed = gzip(data.clone().into()).await.unwrap();
+            assert!(packed.len() <= Compression::Gzip.growth().grown(size), "{size} became {}", packed.len());
+            assert!(unpacked(&packed) == data, "{size}");
+            let stored = stored(&data);
+            assert_eq!(stored.len(), size + 18 + 5 * size.div_ceil(65_535).max(1));
+            assert!(unpacked(&stored) == data, "{size}");
         }
+    }
+
+    proptest! {
+        /// Between random bytes and one byte again and again.
+        #[test]
+        fn no_payload_grows_by_more_than_the_headers(
+            size in 0_usize..300_000, letters in 1_u8..=255, run in 1_usize..40, seed: u64,
+        ) {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut data = Vec::with_capacity(size);
+            while data.len() < size {
+                let letter = random.u8(0..letters);
+                data.resize((data.len() + random.usize(1..=run)).min(size), letter);
+            }
+            let packed = block_on(gzip(data.clone().into())).unwrap();
+            prop_assert!(packed.len() <= size + 18 + 5 * size.div_ceil(65_535).max(1));
+            prop_assert_eq!(unpacked(&packed), data);
+        }
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
     #[test]

@@ -3,13 +3,15 @@
 use super::super::shaping::LeftOut;
 use super::request::RequestOptions;
 use super::response::Answer;
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, Outcome};
+use crate::domain::{
+    BindingError, FailureKind, InvokeRequest, InvokeResponse, Metadata, NewRecord, Outcome, ReservedMemory,
+};
 use crate::producer::{OutgoingRecord, Written};
 
 /// A single request after the filter and the transform.
 pub(super) enum ShapedRequest {
-    /// To be written.
-    Request(InvokeRequest),
+    /// To be written, with the memory of its data if the transform made them.
+    Request(InvokeRequest, ReservedMemory),
     Answered(InvokeResponse),
 }
 
@@ -54,9 +56,14 @@ pub(super) fn several(results: Vec<Result<Written, BindingError>>) -> Result<Vec
     };
     let may_be_stored = results.iter().any(is_unknown);
     results.into_iter().collect::<Result<Vec<Written>, BindingError>>().map_err(|error| {
-        let error = error.with_detail("records", count.to_string()).with_detail("stored", stored.to_string());
+        let error = one_of_several(error, count, stored);
         if may_be_stored { error.with_outcome(Outcome::Unknown) } else { error }
     })
+}
+
+/// The failure of one of the records that a transform made of one: so many, of which some were stored.
+pub(super) fn one_of_several(error: BindingError, count: usize, stored: usize) -> BindingError {
+    error.with_detail("records", count.to_string()).with_detail("stored", stored.to_string())
 }
 
 /// Never used, because the producer returns one result for each record.

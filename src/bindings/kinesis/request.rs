@@ -4,7 +4,7 @@ use super::super::retry::time_allowed;
 use super::output_spec::OutputSpec;
 use super::payload::{Compression, PayloadForm};
 use crate::domain::{BindingError, FailureKind, Metadata, SequenceNumber};
-use crate::producer::{OutgoingRecord, PutOptions};
+use crate::producer::PutOptions;
 use tokio::time::Instant;
 
 /// Names of the metadata that has an effect.
@@ -49,12 +49,6 @@ impl RequestOptions {
             compression: compression(metadata, spec)?,
             returns_result: Self::returns_result(metadata, spec),
         })
-    }
-
-    /// The record with its payload compressed, if it is compressed alone.
-    pub(super) async fn compress(&self, outgoing: OutgoingRecord) -> Result<OutgoingRecord, BindingError> {
-        let OutgoingRecord { record, ends_batch } = outgoing;
-        Ok(OutgoingRecord { record: self.compression.apply(record).await?, ends_batch })
     }
 
     /// Whether the response has the result in its body.

@@ -5,10 +5,11 @@ use super::super::shaping::{ShapedData, Shaper, TransformFailure};
 use super::bulk::Item;
 use super::keys::KeySource;
 use super::output::{MAX_OPEN_DEAD_LETTERS, Output};
-use super::prepared::{BulkRecords, Prepared, ShapedRequest, several};
+use super::prepared::{BulkRecords, Prepared, ShapedRequest, one_of_several, several};
 use super::request::RequestOptions;
 use super::response;
-use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, NewRecord};
+use crate::domain::{BindingError, FailureKind, InvokeRequest, InvokeResponse, NewRecord, ReservedMemory};
+use crate::producer::OutgoingRecord;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::borrow::Cow;
@@ -23,17 +24,17 @@ impl Output {
     ) -> Result<ShapedRequest, BindingError> {
         let key = self.known_key(request.metadata.get("partitionKey"));
         match shaper.shape(&request.data, key, &request.metadata).await {
-            Ok(ShapedData::Unchanged) => Ok(ShapedRequest::Request(request)),
-            Ok(ShapedData::One(data)) => {
+            Ok(ShapedData::Unchanged) => Ok(ShapedRequest::Request(request, ReservedMemory::default())),
+            Ok(ShapedData::One(data, memory)) => {
                 request.data = data;
-                Ok(ShapedRequest::Request(request))
+                Ok(ShapedRequest::Request(request, memory))
             }
             Ok(ShapedData::LeftOut(why)) => {
                 let returns_result = RequestOptions::returns_result(&request.metadata, &self.spec);
                 Ok(ShapedRequest::Answered(response::left_out(why, returns_result)))
             }
-            Ok(ShapedData::Several(outputs)) => {
-                self.create_several(&request, outputs).await.map(ShapedRequest::Answered)
+            Ok(ShapedData::Several(outputs, memory)) => {
+                self.create_several(&request, outputs, memory).await.map(ShapedRequest::Answered)
             }
             Err(failure) => {
                 self.count_refused();
@@ -54,27 +55,39 @@ impl Output {
         &self,
         request: &InvokeRequest,
         outputs: Vec<Bytes>,
+        memory: ReservedMemory,
     ) -> Result<InvokeResponse, BindingError> {
         let count = outputs.len();
-        let mut records = Vec::with_capacity(count);
         let options = self.options_of(request).inspect_err(|_| self.count_refused())?;
         check_several(&options, count).inspect_err(|_| self.count_refused())?;
+        let records = self.records_of(request, outputs, memory, &options).await;
+        // Nothing is written unless every record can be made.
+        let records = records.map_err(|error| one_of_several(error, count, 0)).inspect_err(|_| self.count_refused())?;
+        let written = several(self.put_all(records, options).await)?;
+        Ok(response::several(&written))
+    }
+
+    async fn records_of(
+        &self,
+        request: &InvokeRequest,
+        outputs: Vec<Bytes>,
+        memory: ReservedMemory,
+        options: &RequestOptions,
+    ) -> Result<Vec<OutgoingRecord>, BindingError> {
+        let mut records = Vec::with_capacity(outputs.len());
         let key = |name| request.metadata.get(name).map(Cow::Borrowed);
         for data in outputs {
             let item = Item { data, partition_key: key("partitionKey"), explicit_hash_key: key("explicitHashKey") };
-            self.next_turn(&options).await.inspect_err(|_| self.count_refused())?;
-            // Nothing is written unless every record can be made.
-            let record = self.record(item, &request.metadata, &options).inspect_err(|_| self.count_refused())?;
-            records.push(options.compress(record).await.inspect_err(|_| self.count_refused())?);
+            self.next_turn(options).await?;
+            records.push(self.record(item, memory.clone(), &request.metadata, options).await?);
         }
-        let written = several(self.put_all(records, options).await)?;
-        Ok(response::several(&written))
+        Ok(records)
     }
 
     /// Filters and transforms one item of a bulk, and adds its records.
     pub(super) async fn prepare(&self, item: Item<'_>, bulk: &mut BulkRecords<'_>) -> Prepared {
         let prepared = match &self.shaper {
-            None => self.add(item, bulk).await,
+            None => self.add(item, ReservedMemory::default(), bulk).await,
             Some(shaper) => Box::pin(self.prepare_shaped(shaper, item, bulk)).await,
         };
         prepared.unwrap_or_else(Prepared::Failed)
@@ -88,11 +101,11 @@ impl Output {
     ) -> Result<Prepared, BindingError> {
         self.next_turn(bulk.options).await?;
         let key = self.known_key(item.partition_key.as_deref());
-        let outputs = match shaper.shape(&item.data, key, bulk.metadata).await {
-            Ok(ShapedData::Unchanged) => return self.add_now(item, bulk).await,
-            Ok(ShapedData::One(data)) => return self.add_now(Item { data, ..item }, bulk).await,
+        let (outputs, memory) = match shaper.shape(&item.data, key, bulk.metadata).await {
+            Ok(ShapedData::Unchanged) => return self.add_now(item, ReservedMemory::default(), bulk).await,
+            Ok(ShapedData::One(data, memory)) => return self.add_now(Item { data, ..item }, memory, bulk).await,
             Ok(ShapedData::LeftOut(why)) => return Ok(Prepared::LeftOut(why)),
-            Ok(ShapedData::Several(outputs)) => outputs,
+            Ok(ShapedData::Several(outputs, memory)) => (outputs, memory),
             Err(failure) if self.is_dead_letter(&failure) => {
                 let record = original(item.data.clone(), key);
                 return Ok(Prepared::DeadLetter(Box::new((record, failure.error))));
@@ -103,24 +116,34 @@ impl Output {
         for data in outputs {
             let keys = (item.partition_key.clone(), item.explicit_hash_key.clone());
             let item = Item { data, partition_key: keys.0, explicit_hash_key: keys.1 };
-            if let Err(error) = self.add(item, bulk).await {
+            if let Err(error) = self.add(item, memory.clone(), bulk).await {
                 bulk.records.truncate(before);
-                return Err(error);
+                return Err(one_of_several(error, count, 0));
             }
         }
         Ok(Prepared::Records(count))
     }
 
     /// Adds the record of an item, in a turn of its own.
-    async fn add(&self, item: Item<'_>, bulk: &mut BulkRecords<'_>) -> Result<Prepared, BindingError> {
+    async fn add(
+        &self,
+        item: Item<'_>,
+        memory: ReservedMemory,
+        bulk: &mut BulkRecords<'_>,
+    ) -> Result<Prepared, BindingError> {
         self.next_turn(bulk.options).await?;
-        self.add_now(item, bulk).await
+        self.add_now(item, memory, bulk).await
     }
 
     /// Adds the record of an item in the turn that its transform had.
-    async fn add_now(&self, item: Item<'_>, bulk: &mut BulkRecords<'_>) -> Result<Prepared, BindingError> {
-        let record = self.record(item, bulk.metadata, bulk.options)?;
-        bulk.records.push(bulk.options.compress(record).await?);
+    async fn add_now(
+        &self,
+        item: Item<'_>,
+        memory: ReservedMemory,
+        bulk: &mut BulkRecords<'_>,
+    ) -> Result<Prepared, BindingError> {
+        let record = self.record(item, memory, bulk.metadata, bulk.options).await?;
+        bulk.records.push(record);
         Ok(Prepared::Records(1))
     }
 

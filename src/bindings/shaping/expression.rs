@@ -149,6 +149,14 @@ impl ExpressionError {
         self.is_passing
     }
 
+    /// A transform made so many items of one.
+    pub(super) fn of_items(count: usize) -> Self {
+        let text = format!(
+            "it made {count} items of one: a DynamoDB component stores one item for each, so let it give one output"
+        );
+        Self { text, is_passing: false }
+    }
+
     /// The failure of a record: `TimedOut` if another attempt may succeed, else `Caller`. `field` names the program.
     #[must_use]
     pub fn of_field(&self, field: &str) -> BindingError {

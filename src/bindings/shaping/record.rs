@@ -39,6 +39,16 @@ impl OnError {
         ("drop-counted", Self::DropCounted),
         ("dead-letter", Self::DeadLetter),
     ];
+
+    /// What becomes of a record on which the transform failed.
+    const fn shaped(self, error: ExpressionError) -> Shaped {
+        match self {
+            Self::Fail => Shaped::Failed(error),
+            Self::Passthrough => Shaped::PassedThrough(error),
+            Self::DropCounted => Shaped::Dropped(error),
+            Self::DeadLetter => Shaped::DeadLetter(error),
+        }
+    }
 }
 
 /// What becomes of a record.
@@ -92,12 +102,18 @@ impl Shaping {
             Ok(outputs) if outputs.is_empty() => Shaped::Filtered,
             Ok(outputs) => Shaped::Records(outputs),
             Err(error) if error.is_passing() => Shaped::OutOfTime(error),
-            Err(error) => match on_error {
-                OnError::Fail => Shaped::Failed(error),
-                OnError::Passthrough => Shaped::PassedThrough(error),
-                OnError::DropCounted => Shaped::Dropped(error),
-                OnError::DeadLetter => Shaped::DeadLetter(error),
-            },
+            Err(error) => on_error.shaped(error),
+        }
+    }
+
+    /// The same where a record may become one other only: several outputs are a failure of the transform.
+    #[must_use]
+    pub fn one_item(&self, shaped: Shaped) -> Shaped {
+        match (shaped, self.on_error()) {
+            (Shaped::Records(outputs), Some(on_error)) if outputs.len() > 1 => {
+                on_error.shaped(ExpressionError::of_items(outputs.len()))
+            }
+            (shaped, _) => shaped,
         }
     }
 

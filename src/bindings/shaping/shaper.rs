@@ -68,10 +68,10 @@ pub(in crate::bindings) fn counts(
 pub(in crate::bindings) enum ShapedData {
     /// That of the request.
     Unchanged,
-    /// The output of a transform.
-    One(Bytes),
-    /// The outputs of a transform, two or more.
-    Several(Vec<Bytes>),
+    /// The output of a transform. Its memory must be held until it is written, also by what is made of it.
+    One(Bytes, ReservedMemory),
+    /// The outputs of a transform, two or more, and the memory of all.
+    Several(Vec<Bytes>, ReservedMemory),
     LeftOut(LeftOut),
 }
 
@@ -134,7 +134,22 @@ impl Shaper {
         partition_key: Option<&str>,
         metadata: &Metadata,
     ) -> Result<ShapedData, TransformFailure> {
-        let shaped = self.run(data, partition_key, metadata).await;
+        self.decide(self.run(data, partition_key, metadata).await)
+    }
+
+    /// The same for an item, which may become one other only: several outputs are a failure of the transform.
+    ///
+    /// # Errors
+    /// As [`Self::shape`].
+    pub(in crate::bindings) async fn shape_item(
+        &self,
+        data: &Bytes,
+        metadata: &Metadata,
+    ) -> Result<ShapedData, TransformFailure> {
+        self.decide(self.shaping.one_item(self.run(data, None, metadata).await))
+    }
+
+    fn decide(&self, shaped: Shaped) -> Result<ShapedData, TransformFailure> {
         if let Some(result) = shaped.counted() {
             self.metrics.count(result);
         }
@@ -150,10 +165,10 @@ impl Shaper {
                 Ok(ShapedData::LeftOut(LeftOut::Dropped))
             }
             Shaped::Records(outputs) => {
-                let outputs = self.held(outputs)?;
+                let memory = self.reserved(&outputs)?;
                 Ok(match <[Bytes; 1]>::try_from(outputs) {
-                    Ok([output]) => ShapedData::One(output),
-                    Err(outputs) => ShapedData::Several(outputs),
+                    Ok([output]) => ShapedData::One(output, memory),
+                    Err(outputs) => ShapedData::Several(outputs, memory),
                 })
             }
             Shaped::Failed(error) | Shaped::OutOfTime(error) => {
@@ -180,15 +195,13 @@ impl Shaper {
         self.place.elsewhere(move || shape_request(&shaping, &data, key.as_deref(), &metadata)).await
     }
 
-    /// The outputs, with their memory reserved until the last of them is dropped.
-    fn held(&self, outputs: Vec<Bytes>) -> Result<Vec<Bytes>, TransformFailure> {
+    fn reserved(&self, outputs: &[Bytes]) -> Result<ReservedMemory, TransformFailure> {
         let mut reservation = self.memory.reservation();
         reservation.grow(outputs.iter().map(Bytes::len).sum()).map_err(|full| TransformFailure {
             error: BindingError::new(FailureKind::Unavailable, full.to_string()),
             is_dead_letter: false,
         })?;
-        let reserved = ReservedMemory::from(reservation);
-        Ok(outputs.into_iter().map(|output| reserved.clone().hold(output)).collect())
+        Ok(ReservedMemory::from(reservation))
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct History {
     pub(super) failures: u32,
     /// It is sent in batches of at most so many records, to find which record of a batch fails.
     pub(super) max_batch: Option<usize>,
+    /// It is in the metric of shaped records: that counts a record once, however often it is sent.
+    pub(super) is_counted: bool,
     /// It was sent again at once after its idle connection turned out to be closed.
     pub(super) was_resent: bool,
     pub(super) first_attempt: Option<Timestamp>,

@@ -130,7 +130,7 @@ impl Request {
                 continue;
             };
             let sorted = sort(lane, unit, transformed, events.lanes.contains(&lane), &mut end);
-            let Some((unit, outputs)) = sorted else {
+            let Some((mut unit, outputs)) = sorted else {
                 if end.is_blocked_by_last(lane) {
                     blocked.insert(lane);
                 }
@@ -141,7 +141,7 @@ impl Request {
                 end.unsent.push((lane, unit));
                 continue;
             }
-            self.count(&unit, &outputs, &mut end);
+            self.count(&mut unit, &outputs, &mut end);
             events.add(sent.len(), lane, &unit, outputs);
             sent.push((lane, unit));
         }
@@ -157,8 +157,8 @@ impl Request {
     }
 
     /// Counts a record that is sent, once for all its deliveries.
-    fn count(&self, unit: &Unit, outputs: &Outputs, end: &mut RequestEnd) {
-        if unit.event.attempt > 1 {
+    fn count(&self, unit: &mut Unit, outputs: &Outputs, end: &mut RequestEnd) {
+        if std::mem::replace(&mut unit.history.is_counted, true) {
             return;
         }
         if let Some(error) = &outputs.failure {

@@ -1,7 +1,8 @@
 //! What holds for all patterns and records.
 
-use super::Filter;
 use super::operator_tests::{FIELDS, TestRecord, matches};
+use super::values::{MAX_DEPTH, value_matches};
+use super::{Filter, one_pass};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -21,6 +22,28 @@ fn objects() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Records with lists of objects, in which names repeat.
+fn records() -> impl Strategy<Value = Value> {
+    let value = prop_oneof![Just(json!(1)), Just(json!("x")), Just(Value::Null)].prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec(("[a-c]", inner), 0..4)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
+        ]
+    });
+    prop::collection::vec(("[a-c]", value), 0..4).prop_map(|members| Value::Object(members.into_iter().collect()))
+}
+
+/// Patterns for these.
+fn patterns() -> impl Strategy<Value = Value> {
+    let leaves = [json!([1]), json!(["x", null]), json!([{"exists": true}]), json!([{"exists": false}])];
+    let leaf = prop::sample::select(leaves.to_vec());
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop::collection::vec(("[a-c]", inner), 1..3).prop_map(|members| Value::Object(members.into_iter().collect()))
+    })
+    .prop_filter("an object", Value::is_object)
+}
+
 /// The pattern that asks for exactly the values of an event.
 fn pattern_of(event: &Value) -> Value {
     match event {
@@ -37,6 +60,18 @@ proptest! {
     fn a_pattern_made_from_an_event_matches_it(event in objects()) {
         let pattern = json!({"data": pattern_of(&event)}).to_string();
         prop_assert!(matches(&pattern, &event.to_string()));
+    }
+
+    /// The fast way for objects decides as that for all other values.
+    #[test]
+    fn one_pass_over_an_object_decides_as_a_look_at_each_field(pattern in patterns(), record in records()) {
+        let filter = Filter::compile(&json!({"data": pattern}).to_string(), &[]).unwrap();
+        let text = record.to_string();
+        for field in filter.alternatives.iter().flat_map(|alternative| &alternative.fields) {
+            let by_field = value_matches(field, serde_json::from_str(&text).unwrap(), MAX_DEPTH);
+            let in_one_pass = one_pass::matches(field.children.as_ref().unwrap(), &text);
+            prop_assert_eq!(in_one_pass, Some(by_field), "{} on {}", pattern, text);
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Records that are joined as lines or as a JSON array.
 
-use super::super::{Aggregation, Ordering, OrderingOnFailure, ProducerSettings, PutOptions};
+use super::super::{Aggregation, Batching, Growth, Ordering, OrderingOnFailure, ProducerSettings, PutOptions};
 use super::script::{Reaction, Rig, Script, failure, record, texts, within};
 use crate::aggregation::JoinForm;
 use crate::domain::{FailureKind, NewRecord, Outcome};
 use futures_util::future::join_all;
+use proptest::prelude::*;
 use std::time::Duration;
 
 fn joining(form: JoinForm, ordering: Ordering) -> ProducerSettings {
@@ -135,4 +136,52 @@ async fn a_stopped_key_refuses_the_later_members() {
     assert_eq!(first.unwrap_err().kind(), FailureKind::Throttled);
     assert_eq!(second.unwrap_err().reason(), Some("ORDERING_STOPPED"));
     assert!(script.stored().is_empty());
+}
+
+/// As gzip does with what it cannot compress.
+const GROWTH: Growth = Growth { record: 18, block: 5 };
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// A writer that makes records larger exceeds neither the limit of a record nor that of a call.
+    #[test]
+    fn records_that_grow_stay_within_the_limits(
+        sizes in prop::collection::vec((0_usize..150_000, 0_u8..4), 1..40),
+        max_record in 100_000_usize..300_000,
+        max_bytes in 1_024_usize..600_000,
+        is_array: bool,
+        is_ordered: bool,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let form = if is_array { JoinForm::JsonArray } else { JoinForm::Lines };
+            let script = Script::storing();
+            let settings = ProducerSettings {
+                batching: Batching { max_bytes, ..Batching::default() },
+                max_record_size: max_record - GROWTH.of(max_record),
+                max_aggregate_size: max_record,
+                growth: GROWTH,
+                ..joining(form, if is_ordered { Ordering::Key } else { Ordering::None })
+            };
+            let largest = settings.max_record_size;
+            let rig = Rig::new(settings, &script);
+            let put = |(size, key): &(usize, u8)| {
+                let data = format!("\"{}\"", "x".repeat(*size));
+                rig.producer.put(member(form, &format!("k{key}"), data), within(60_000))
+            };
+            let results = join_all(sizes.iter().map(put)).await;
+            for (result, (size, _)) in results.iter().zip(&sizes) {
+                // Two quotes, two brackets, and the key.
+                let is_too_large = size + 2 + if is_array { 2 } else { 0 } + 2 > largest;
+                prop_assert_eq!(result.is_err(), is_too_large, "{} {:?}", size, result);
+            }
+            for call in script.seen() {
+                let grown: Vec<usize> = call.records.iter().map(|record| GROWTH.grown(record.size())).collect();
+                prop_assert!(grown.iter().all(|size| *size <= max_record), "{grown:?}");
+                prop_assert!(grown.len() == 1 || grown.iter().sum::<usize>() <= max_bytes, "{grown:?}");
+            }
+            Ok(())
+        })?;
+    }
 }

@@ -2,7 +2,7 @@
 
 use bindd::aggregation::JoinForm;
 use bindd::producer::{
-    Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
+    Aggregation, Batching, DEFAULT_AGGREGATE_SIZE, Growth, Ordering, OrderingOnFailure, ProducerSettings, QueueBounds,
     RateLimit, RateLimitMode, RetryPolicy,
 };
 use bindd::resilience::Backoff;
@@ -127,6 +127,7 @@ fn producer(
         retry: if has_faults { retry(random) } else { RetryPolicy::default() },
         queue: if has_faults && random.u32(0..3) == 0 { small_queue } else { QueueBounds::default() },
         max_record_size,
+        growth: Growth::default(),
         attempt_timeout: Duration::from_millis(random.u64(300..5_000)),
         seed: random.u64(..),
     }

@@ -243,3 +243,24 @@ async fn without_memory_a_transform_waits() {
     drop(all);
     assert_eq!(waiting.await, Some(Transformed::Outputs(vec![Bytes::from_static(b"1")])));
 }
+
+#[test]
+fn a_run_keeps_its_memory_although_its_caller_is_gone() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+    runtime.block_on(async {
+        let shaping = transform("length", OnError::Fail);
+        // The only such thread is busy.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let other = tokio::task::spawn_blocking(move || held.recv().is_err());
+        let data = event(format!("\"{}\"", "z".repeat(MAX_INLINE)));
+        let mut running = Box::pin(shaping.transform(&data, None, true));
+        assert!(running.as_mut().now_or_never().is_none());
+        drop(running);
+        assert!(shaping.memory.free() < ShapingMemory::TOTAL, "the run is still to come");
+        drop(release);
+        assert!(other.await.unwrap());
+        // The run is before this one on that thread.
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert_eq!(shaping.memory.free(), ShapingMemory::TOTAL);
+    });
+}

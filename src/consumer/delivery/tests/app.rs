@@ -29,6 +29,8 @@ pub(super) enum Act {
     IdleClosed,
     /// The connection broke during the call.
     Broken,
+    /// The circuit breaker of the component is open.
+    Held,
     Hang,
 }
 
@@ -110,6 +112,7 @@ impl EventHandler for App {
             }
             Act::IdleClosed => DeliveryError::Unanswered { target, was_idle: true, source: "gone".into() },
             Act::Broken => DeliveryError::Unanswered { target, was_idle: false, source: "gone".into() },
+            Act::Held => DeliveryError::Held { reason: "it is open".to_owned(), wait: Duration::from_secs(1) },
         })
     }
 }

@@ -208,6 +208,15 @@ async fn what_a_failed_transform_drops_or_passes_through_is_counted_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_record_that_the_circuit_breaker_holds_back_is_counted_once() {
+    let mut bench = bench(DeliverySettings::default(), Act::Accept, true);
+    *bench.app.acts.lock().unwrap() = [Act::Held, Act::Held, Act::Refuse(500, None)].into();
+    bench.push("a");
+    assert_eq!(bench.done(1).await, [0]);
+    assert_eq!((texts(&bench).len(), shaped(&bench, "transformed")), (4, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_sent_after_the_fence_that_a_transform_waited_beyond() {
     #[derive(Debug)]
     struct Slow;
