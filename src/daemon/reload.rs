@@ -55,7 +55,7 @@ pub(super) struct Reload {
 enum Event {
     /// Compare the files; with whether a signal requests it.
     Compare(bool),
-    Request(ChangeRequest),
+    Request(Box<ChangeRequest>),
 }
 
 /// The fingerprints of the files, and their faults.
@@ -100,14 +100,14 @@ impl Reload {
             // A request does not hold up a comparison that is due: of two that are ready, either may be first.
             let event = tokio::select! {
                 () = stop.finishing() => break,
-                request = self.api.next() => Event::Request(request),
+                request = self.api.next() => Event::Request(Box::new(request)),
                 is_hangup = trigger(self.watch.as_ref(), &mut self.noticed, &mut self.hangups, due) => Event::Compare(is_hangup),
                 never = self.changes.join_leaving() => match never {},
             };
             let handling = async {
                 match event {
                     Event::Compare(is_requested) => due = self.compare(is_requested).await,
-                    Event::Request(request) => self.api.handle(request, &self.reading, &mut self.changes).await,
+                    Event::Request(request) => self.api.handle(*request, &self.reading, &mut self.changes).await,
                 }
             };
             tokio::select! {
