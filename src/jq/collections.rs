@@ -239,7 +239,7 @@ fn from_entries(value: Value) -> Outcome {
     for item in &array.items {
         let Value::Object(entry) = item else { return Err(JqError::typ(item.clone(), "entry")) };
         let named = |names: &[&str]| {
-            let mut found = names.iter().filter_map(|name| entry.members.get(*name));
+            let mut found = names.iter().filter_map(|name| entry.members.get(name));
             found.find(|found| !matches!(found, Value::Null)).cloned()
         };
         let key = match named(&["key", "k", "name", "Name", "Key", "K"]) {
