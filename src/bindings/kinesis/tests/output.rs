@@ -98,7 +98,7 @@ async fn the_memory_of_outputs_is_held_until_the_answer_whatever_is_made_of_them
                 metadata: Metadata::default(),
             };
             let mut call = output.invoke(request);
-            while output.producer.pending().0 == 0 {
+            while output.producer.report().pending_records == 0 {
                 assert!(call.as_mut().now_or_never().is_none(), "{fields:?}");
                 tokio::task::yield_now().await;
             }
