@@ -45,7 +45,7 @@ const MISSING: [(&str, &str); 26] = [
     ("`@base32d`", "@base32d"),
     ("`builtins`", "builtins"),
     ("`input_line_number`", "input_line_number"),
-    ("functions in the style of SQL", "UNIQUE_BY(.)"),
+    ("functions in the style of SQL", "JOIN({}; .)"),
     ("`$x` as a parameter of a function is a variable only", "def f($x): x; f(1)"),
 ];
 
