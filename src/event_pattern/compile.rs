@@ -62,7 +62,7 @@ fn is_only(members: &[(String, Json)], name: &str) -> bool {
     matches!(members, [(known, _)] if known == name)
 }
 
-const LAMBDA_FILTERS: &str = r#"write `{"Filters": [{"Pattern": "{\"data\": …}"}]}`, or only the pattern"#;
+const LAMBDA_EXAMPLE: &str = r#"write `{"Filters": [{"Pattern": "{\"data\": …}"}]}`, or only the pattern"#;
 
 /// The member of an event source mapping that holds the list of filters.
 fn filter_criteria(members: Vec<(String, Json)>) -> Result<Vec<(String, Json)>, PatternError> {
@@ -70,13 +70,13 @@ fn filter_criteria(members: Vec<(String, Json)>) -> Result<Vec<(String, Json)>, 
         Some((_, Json::Object(inner))) if is_only(&inner, "Filters") => {
             lambda_filters(inner).map_err(|error| error.below("FilterCriteria"))
         }
-        _ => Err(PatternError::new("`FilterCriteria` must have one member, the list `Filters`", LAMBDA_FILTERS)),
+        _ => Err(PatternError::new("`FilterCriteria` must have one member, the list `Filters`", LAMBDA_EXAMPLE)),
     }
 }
 
 /// The `FilterCriteria` of Lambda, in which each pattern is the text of a JSON object.
 fn lambda_filters(members: Vec<(String, Json)>) -> Result<Vec<(String, Json)>, PatternError> {
-    let remedy = LAMBDA_FILTERS;
+    let remedy = LAMBDA_EXAMPLE;
     let mut patterns = Vec::new();
     for (_, filters) in members {
         let Json::Array(filters) = filters else { return Err(PatternError::new("`Filters` is not a list", remedy)) };

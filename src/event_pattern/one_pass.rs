@@ -58,7 +58,7 @@ impl Object<'_> {
             };
             let field = &fields[index];
             let is_match = match &field.children {
-                Some(node) if is_read_through(field) => map.next_value_seed(Value { node, depth: self.depth })?,
+                Some(node) if is_read_through(field) => map.next_value_seed(Value::new(node, self.depth))?,
                 _ => value_matches(field, map.next_value::<&RawValue>()?, self.depth),
             };
             found.set(1 << index, is_match);
@@ -95,14 +95,21 @@ impl<'de> Visitor<'de> for Object<'_> {
 #[derive(Clone, Copy)]
 struct Value<'n> {
     node: &'n Node,
+    /// Levels of objects that may follow.
     depth: usize,
+    /// Levels of arrays that may follow before an object.
+    arrays: usize,
 }
 
-impl Value<'_> {
-    /// One level deeper. An error where what is below counts as absent.
-    fn below<E: Error>(self) -> Result<usize, E> {
-        self.depth.checked_sub(1).ok_or_else(|| E::custom("too deep"))
+impl<'n> Value<'n> {
+    const fn new(node: &'n Node, depth: usize) -> Self {
+        Self { node, depth, arrays: depth }
     }
+}
+
+/// One level deeper. An error where what is below counts as absent.
+fn below<E: Error>(depth: usize) -> Result<usize, E> {
+    depth.checked_sub(1).ok_or_else(|| E::custom("too deep"))
 }
 
 impl<'de> DeserializeSeed<'de> for Value<'_> {
@@ -122,11 +129,11 @@ impl<'de> Visitor<'de> for Value<'_> {
 
     /// `serde_json` gives numbers as an object of one member, too: it has no field that a pattern names.
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
-        Object { node: self.node, depth: self.below()? }.read(map)
+        Object { node: self.node, depth: below(self.depth)? }.read(map)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
-        let element = Self { depth: self.below()?, ..self };
+        let element = Self { arrays: below(self.arrays)?, ..self };
         while let Some(is_match) = elements.next_element_seed(element)? {
             if is_match {
                 while elements.next_element::<IgnoredAny>()?.is_some() {}

@@ -3,7 +3,7 @@
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGH_BITS: u64 = u64::from_ne_bytes([0x80; 8]);
 
-/// How many bytes at the begin are no quotes, backslashes or control characters. Eight are looked at in one step.
+/// The bytes before the first quote, backslash or control character. Eight are looked at in one step.
 pub(super) fn plain_length(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks::<8>();
     let plain = words.iter().take_while(|word| is_plain_word(u64::from_ne_bytes(**word))).count() * 8;

@@ -187,7 +187,7 @@ impl Uses {
         }
     }
 
-    /// Keys of a path run on what is before it.
+    /// The keys of a path run on the input of the whole path.
     fn path(&mut self, base: &Term<&str>, path: &Path<Term<&str>>, runs: Runs) {
         let first = path.0.first().and_then(|(part, _)| match part {
             Part::Index(key) => literal(key),

@@ -190,11 +190,13 @@ fn the_component_is_the_one_that_is_named_or_the_only_one() {
         let (text, code) = run(args);
         assert!(text.contains(part) && code == Some(1), "{text}");
     }
-    let ignored = component("ignored", &[("compression", "zstd")]) + "  ignoreErrors: true\n";
-    std::fs::write(folder.path().join("ignored.yaml"), ignored).unwrap();
-    let (text, _) = run(&["--component", "ignored"]);
-    assert!(text.starts_with("bindd: component `ignored` has faults\nnotice: ") && text.contains("`zstd`"), "{text}");
-    std::fs::remove_file(folder.path().join("ignored.yaml")).unwrap();
+    for field in ["ignoreErrors", "disabled"] {
+        let other = component("other", &[("compression", "zstd")]) + &format!("  {field}: true\n");
+        std::fs::write(folder.path().join("other.yaml"), other).unwrap();
+        let (text, _) = run(&["--component", "other"]);
+        assert!(text.starts_with("bindd: component `other` has faults\nnotice: ") && text.contains("`zstd`"), "{text}");
+    }
+    std::fs::remove_file(folder.path().join("other.yaml")).unwrap();
     std::fs::remove_file(folder.path().join("orders.yaml")).unwrap();
     assert!(run(&[]).0.starts_with("bindd: the files have faults\n"), "{}", run(&[]).0);
     std::fs::write(folder.path().join("faulty.yaml"), component("rows", &[("direction", "output")])).unwrap();

@@ -51,11 +51,12 @@ fn named(result: &mut CheckResult, name: &str) -> Result<Checked, String> {
     if let Some(place) = result.components.iter().position(|component| component.name.as_str() == name) {
         return Ok(result.components.swap_remove(place));
     }
-    if result.left_out.iter().all(|left_out| left_out.as_str() != name) {
+    let faulty_disabled = result.faulty_disabled.iter().map(|component| &component.name);
+    if result.left_out.iter().chain(faulty_disabled).all(|left_out| left_out.as_str() != name) {
         let problem = format!("there is no component `{name}`; there are: {}", names(&result.components));
         return Err(with_faults(problem, result));
     }
-    // Its faults are notices where it has `ignoreErrors`.
+    // Its faults are notices where it has `ignoreErrors` or is disabled.
     let of_component = result.notices.iter().filter(|notice| notice.component.as_deref() == Some(name));
     let notices: String = of_component.map(|notice| format!("\nnotice: {notice}")).collect();
     Err(with_faults(format!("component `{name}` has faults{notices}"), result))

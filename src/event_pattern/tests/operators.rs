@@ -171,6 +171,16 @@ fn the_last_member_of_a_name_counts() {
     let pattern = r#"{"data": {"a": [2]}}"#;
     assert!(matches(pattern, r#"{"a": 1, "a": 2}"#) && !matches(pattern, r#"{"a": 2, "a": 1}"#));
     assert!(matches(r#"{"data": {"ü": [1]}}"#, r#"{"\u00fc": 1}"#), "escaped names are the same name");
+    let pattern = r#"{"data": {"a": {"b": [1]}}}"#;
+    assert!(matches(pattern, r#"{"a": 0, "a": {"b": 2, "\u0062": 1}}"#));
+    assert!(!matches(pattern, r#"{"a": {"b": 1}, "a": 0}"#) && !matches(pattern, r#"{"a": {"b": 1, "b": 2}}"#));
+}
+
+#[test]
+fn arrays_in_arrays_do_not_use_up_the_levels_of_objects() {
+    let nested = |value: &str| format!("{}{value}{}", "[".repeat(70), "]".repeat(70));
+    let object = format!(r#"{{"b": {}}}"#, nested("1"));
+    assert!(matches(r#"{"data": {"a": {"b": [1]}}}"#, &format!(r#"{{"a": {}}}"#, nested(&object))));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::jq::{Program, RunError};
 use proptest::prelude::*;
 
-fn uses(program: &str) -> Program {
+fn compiled(program: &str) -> Program {
     Program::compile(program).unwrap_or_else(|e| panic!("{program}: {e}"))
 }
 
@@ -55,14 +55,14 @@ fn a_program_reads_the_members_that_it_names() {
         ("{\"a\\(.b)\"}", Used::All, only("")),
         (".a | $metadata", only("a"), Used::All),
     ] {
-        let program = (program, uses(program));
-        assert_eq!((&program.1.input, &program.1.metadata), (&input, &metadata), "{}", program.0);
+        let Program { input: read, metadata: read_metadata, .. } = compiled(program);
+        assert_eq!((read, read_metadata), (input, metadata), "{program}");
     }
 }
 
 #[test]
 fn what_is_not_read_is_checked_all_the_same() {
-    let run = |input: &str| uses(".a").run(input.as_bytes(), [("", ""); 0]);
+    let run = |input: &str| compiled(".a").run(input.as_bytes(), [("", ""); 0]);
     assert_eq!(run(r#"{"x":[1,{"y":"\u00e9\\"},-0.5e+3,true,false,null,{},[]], "a":1,"a" : 2 }"#).unwrap(), ["2"]);
     assert_eq!(run(r#"{"x":{"a":1},"\u0061":2}"#).unwrap(), ["2"]);
     for input in [
@@ -130,7 +130,7 @@ fn json() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn reading_less_changes_nothing(text in program(), input in json()) {
-        let program = uses(&text);
+        let program = compiled(&text);
         let everything = Program { input: Used::All, metadata: Used::All, ..program.clone() };
         let metadata = || [("a", "1"), ("b", "2")];
         let (less, all) = (program.run(input.as_bytes(), metadata()), everything.run(input.as_bytes(), metadata()));
