@@ -343,14 +343,16 @@ fn lines_from_windows_and_no_lines_are_read_and_a_reader_may_stop() {
     let (output, _, code) = tried(&fields, &[], "\u{feff}{\"a\":1}\r\n\r\n{\"a\":2}\r\n");
     let data: Vec<&str> = output.lines().filter_map(|line| line.split(' ').next_back()).collect();
     assert_eq!((data, code), (vec!["{\"a\":1}", "{\"a\":2}"], Some(0)));
-    let folder = folder(&fields);
-    let mut child = start(folder.path(), &["--file", "orders.yaml"]);
-    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
-    writeln!(stdin, "1").unwrap();
-    stdout.read_line(&mut String::new()).unwrap();
-    drop(stdout);
-    // It may have ended already.
-    let _unread = writeln!(stdin, "2");
-    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
-    assert_eq!((status.code(), String::from_utf8(stderr).unwrap().as_str()), (Some(0), ""));
+    for (transform, expected) in [(".", 0), ("error", 1)] {
+        let folder = folder(&[fields[0], fields[1], ("transform", transform)]);
+        let mut child = start(folder.path(), &["--file", "orders.yaml"]);
+        let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        writeln!(stdin, "1").unwrap();
+        stdout.read_line(&mut String::new()).unwrap();
+        drop(stdout);
+        // It may have ended already.
+        let _unread = writeln!(stdin, "2");
+        let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+        assert_eq!((status.code(), String::from_utf8(stderr).unwrap().as_str()), (Some(expected), ""), "{transform}");
+    }
 }

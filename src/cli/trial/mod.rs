@@ -35,8 +35,6 @@ pub fn run(settings: &TrySettings, input: impl BufRead, mut output: impl Write) 
     };
     match each(settings, &subject, Lines::new(input), &mut output) {
         Ok(failed) => TryReport { error: subject.notes, passed: !failed },
-        // The reader, such as `head`, has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => TryReport { error: subject.notes, passed: true },
         Err(error) => TryReport { error: format!("bindd: {error}"), passed: false },
     }
 }
@@ -56,8 +54,11 @@ fn each<R: BufRead>(
         };
         has_failed |= trial.outcome == TrialOutcome::Failed;
         let shown = if settings.files.json { print::to_json(number, &trial) } else { print::text(number, &trial) };
-        output.write_all(shown.as_bytes())?;
-        output.flush()?;
+        match output.write_all(shown.as_bytes()).and_then(|()| output.flush()) {
+            // The reader, such as `head`, has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            written => written?,
+        }
     }
     Ok(has_failed)
 }
