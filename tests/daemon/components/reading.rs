@@ -180,10 +180,10 @@ async fn secrets_in_texts_and_annotations_are_in_no_answer_and_come_back_unharme
     sidecar.stop().await;
 }
 
-/// Lines of the metrics page with the name of the component.
+/// Lines of the metrics page with the name of the component, in whichever label.
 async fn series(sidecar: &Sidecar, name: &str) -> Vec<String> {
     let page = calls::get(sidecar.metrics_address().unwrap(), "/metrics").await;
-    let label = format!("component=\"{name}\"");
+    let label = format!("=\"{name}\"");
     page.text().lines().filter(|line| line.contains(&label)).map(str::to_owned).collect()
 }
 
