@@ -2,7 +2,7 @@
 
 use super::apply::Changes;
 use super::audit::Audit;
-use super::catalog::{Catalog, Entry, names_tag};
+use super::catalog::{Catalog, Entry};
 use super::catalog_entries::entries;
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::{
@@ -15,7 +15,7 @@ use super::reading::{FilesRead, Reading};
 use super::reload_plan::{RunningFile, RunningFiles, hides};
 use super::replacement::connect;
 use crate::bindings::CheckResult;
-use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind, names_tag_weakly};
+use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind, names_tag, names_tag_weakly};
 use crate::manifest::{Overridden, Overrides, Place, RawDocument};
 use std::path::Path;
 use std::sync::Arc;
