@@ -96,8 +96,7 @@ impl ApiChanges {
     }
 
     pub(super) async fn handle(&mut self, request: ChangeRequest, reading: &Reading, changes: &mut Changes) {
-        let ChangeRequest { change, caller, reply } = request;
-        let mut audit = Audit::new(&change, caller);
+        let ChangeRequest { change, mut audit, reply } = request;
         let scene = Scene { reading, changes, audit: &mut audit };
         let answer = match change {
             Change::Write { name, write, options } => {
