@@ -2,7 +2,7 @@
 
 use super::apply::Changes;
 use super::audit::Audit;
-use super::catalog::{Catalog, Entry, names_tag};
+use super::catalog::{Catalog, Entry};
 use super::catalog_entries::entries;
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::{
@@ -15,7 +15,7 @@ use super::reading::{FilesRead, Reading};
 use super::reload_plan::{RunningFile, RunningFiles, hides};
 use super::replacement::connect;
 use crate::bindings::CheckResult;
-use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind, names_tag_weakly};
+use crate::http::{ChangeOptions, ComponentRefusal, RefusalKind, names_tag, names_tag_weakly};
 use crate::manifest::{Overridden, Overrides, Place, RawDocument};
 use std::path::Path;
 use std::sync::Arc;
@@ -96,8 +96,7 @@ impl ApiChanges {
     }
 
     pub(super) async fn handle(&mut self, request: ChangeRequest, reading: &Reading, changes: &mut Changes) {
-        let ChangeRequest { change, caller, reply } = request;
-        let mut audit = Audit::new(&change, caller);
+        let ChangeRequest { change, mut audit, reply } = request;
         let scene = Scene { reading, changes, audit: &mut audit };
         let answer = match change {
             Change::Write { name, write, options } => {

@@ -106,10 +106,15 @@ impl Changes {
     /// Carries out a plan. Components of one step are connected concurrently; one that cannot be connected holds up no
     /// other, and no drain of an old one is waited for.
     pub(super) async fn apply(&mut self, plan: Plan) {
-        let Plan { removed, changed, added, faults, .. } = plan;
+        let Plan { removed, changed, added, faults, concerns_all, .. } = plan;
         self.faults = faults;
+        let is_tried = |name: &ComponentName| changed.iter().chain(&added).any(|checked| checked.name == *name);
+        let failures = std::mem::take(&mut self.failures).into_iter();
+        let (known, ended): (HashMap<_, _>, HashMap<_, _>) =
+            failures.partition(|(name, _)| concerns_all || is_tried(name));
+        self.failures = known;
         // One that is not tried again was corrected or removed.
-        self.failures.retain(|name, _| changed.iter().chain(&added).any(|checked| checked.name == *name));
+        ended.keys().for_each(|name| self.forget_unused(name));
         for name in removed {
             self.remove(&name).await;
         }

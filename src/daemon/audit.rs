@@ -1,5 +1,5 @@
-//! One log line for each change and each test that the API requests, also for one that is not carried out to its end. No
-//! values.
+//! One log line for each change and each test that the API requests, also for one that is not carried out, or not to its
+//! end. No values.
 
 use super::change::{Answer, Change, Write};
 use crate::http::Caller;

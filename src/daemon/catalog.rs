@@ -66,28 +66,3 @@ impl Catalog {
         format!("{:016x}", document.fingerprint(&self.keys))
     }
 }
-
-/// Whether a list of entity tags, as `If-Match` has it, names this one. Weak tags match nothing (RFC 9110, section 13.1.1).
-pub(super) fn names_tag(list: &str, etag: &str) -> bool {
-    list.split(',').map(str::trim).any(|tag| tag == "*" || tag.trim_matches('"') == etag && tag.len() == etag.len() + 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tags_of_a_list_match_as_a_whole() {
-        for (list, is_named) in [
-            ("\"ab\"", true),
-            ("*", true),
-            ("\"x\", \"ab\"", true),
-            ("W/\"ab\"", false),
-            ("ab", false),
-            ("\"abc\"", false),
-            ("", false),
-        ] {
-            assert_eq!(names_tag(list, "ab"), is_named, "{list}");
-        }
-    }
-}

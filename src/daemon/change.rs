@@ -1,8 +1,9 @@
 //! What the API requests of the owner task.
 
+use super::audit::Audit;
 use super::catalog::Entry;
 use crate::bindings::Checked;
-use crate::http::{Caller, ChangeOptions, ComponentRefusal};
+use crate::http::{ChangeOptions, ComponentRefusal};
 use crate::manifest::RawDocument;
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,7 +16,8 @@ pub(super) type Answer = Result<Changed, ComponentRefusal>;
 #[derive(Debug)]
 pub(super) struct ChangeRequest {
     pub(super) change: Change,
-    pub(super) caller: Caller,
+    /// Its line is written however the request ends, also if the owner never takes it.
+    pub(super) audit: Audit,
     pub(super) reply: oneshot::Sender<Answer>,
 }
 

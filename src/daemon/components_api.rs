@@ -1,5 +1,6 @@
 //! The components API: reads what runs, and hands changes to the owner task.
 
+use super::audit::Audit;
 use super::catalog::{Catalog, Entry, State};
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::not_found;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 
 /// Limit of all calls of a test.
@@ -43,10 +45,13 @@ impl ComponentsApi {
 
     /// Hands a change to the owner task, and waits for its answer.
     async fn change(&self, change: Change, caller: Caller) -> Answer {
-        let (reply, answer) = oneshot::channel();
+        let (audit, (reply, answer)) = (Audit::new(&change, caller), oneshot::channel());
         let stopping = |problem: &str| ComponentRefusal::new(RefusalKind::Stopping, problem);
-        let sent = self.changes.send(ChangeRequest { change, caller, reply }).await;
-        sent.map_err(|_| stopping("the sidecar is stopping, and nothing was changed"))?;
+        if let Err(SendError(unsent)) = self.changes.send(ChangeRequest { change, audit, reply }).await {
+            let refused = Err(stopping("the sidecar is stopping, and nothing was changed"));
+            unsent.audit.finish(&refused);
+            return refused;
+        }
         let unknown = "the sidecar stopped during the change, which may have been carried out or not";
         answer.await.unwrap_or_else(|_| Err(stopping(unknown)))
     }

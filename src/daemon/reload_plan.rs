@@ -55,6 +55,8 @@ pub(super) struct Plan {
     pub(super) faults: BTreeMap<ComponentName, String>,
     /// When a component is removed, if the files stay as they are.
     pub(super) next: Option<Instant>,
+    /// Whether a fault concerns all components: then nothing is changed, and nothing that failed is tried again.
+    pub(super) concerns_all: bool,
 }
 
 impl Plan {
@@ -122,7 +124,7 @@ pub(super) fn plan(
 ) -> Plan {
     if result.faults.iter().any(|fault| fault.concerns_all) {
         let faults = running.iter().filter_map(|(name, known)| Some((name.clone(), faults_of(name, known, result)?)));
-        return Plan { faults: faults.collect(), ..Plan::default() };
+        return Plan { faults: faults.collect(), concerns_all: true, ..Plan::default() };
     }
     let components = std::mem::take(&mut result.components);
     let loaded: HashSet<ComponentName> = components.iter().map(|checked| checked.name.clone()).collect();

@@ -66,7 +66,7 @@ pub use component_calls::{
     ManageComponents, ManageConnectors, RefusalKind, Success,
 };
 pub use connection::{ConnectionSettings, Protocol, Respond};
-pub use entity_tags::names_tag_weakly;
+pub use entity_tags::{names_tag, names_tag_weakly};
 pub use error::MalformedRequest;
 pub use extended::VERSION;
 pub use invoke_span::InvokeSpan;

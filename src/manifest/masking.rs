@@ -67,8 +67,8 @@ impl RawDocument {
     fn unmask_members(&mut self, old: Option<&Self>) -> Result<(), LostSecret> {
         let known = old.map(|old| secret_members(&old.0)).unwrap_or_default();
         for member in masked_members(&self.0) {
-            let secret = known.iter().find(|known| known.pointer == member.pointer);
-            let secret = secret.and_then(|known| old?.0.pointer(&known.pointer)).cloned();
+            let known_in = old.filter(|_| known.contains(&member));
+            let secret = known_in.and_then(|old| old.0.pointer(&member.pointer)).cloned();
             match (secret, self.0.pointer_mut(&member.pointer)) {
                 (Some(secret), Some(value)) => *value = secret,
                 (None, Some(_)) if member.is_named_secret => return Err(LostSecret { field: member.path }),

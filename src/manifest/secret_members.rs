@@ -1,20 +1,27 @@
-//! Finds the secrets of a document: in the items of `spec.metadata`, and in all other members, above all in annotations.
+//! Finds the secrets of a document: in the values of the items of `spec.metadata`, and in all other members, such as
+//! annotations and what bindd does not know (a mistyped `value`).
 
 use super::raw_document::item_name;
+use super::scalar::scalar;
 use super::secret_text::{MASK, is_secret_name, shows_secret};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Parts of the names of annotations in which tools of Kubernetes keep the whole document, with its secrets.
 const WHOLE_DOCUMENTS: [&str; 3] = ["last-applied-configuration", "rio.cattle.io/applied", "kapp.k14s.io/original"];
 
-/// A member other than the items of `spec.metadata`.
+/// The members of an item that are references, or that have a rule of their own.
+const ITEM_MEMBERS: [&str; 4] = ["name", "value", "envRef", "secretKeyRef"];
+/// The member of `auth` that names a secret store.
+const SECRET_STORE: &str = "secretStore";
+
+/// A member other than the values of the items of `spec.metadata`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SecretMember {
     /// As RFC 6901 has it.
     pub(super) pointer: String,
     /// For messages, with dots.
     pub(super) path: String,
-    /// Whether it is an annotation or a label whose name says that its value is secret.
+    /// Whether its name, or that of what it is in, says that its value is secret.
     pub(super) is_named_secret: bool,
 }
 
@@ -66,11 +73,14 @@ fn collect(value: &Value, member: SecretMember, filter: &Filter<'_>, found: &mut
                 collect(value, member.child(name), filter, found);
             }
         }
-        // Items have rules of their own.
-        Value::Array(_) if member.pointer == "/spec/metadata" => {}
         Value::Array(list) => {
+            let is_items = member.pointer == "/spec/metadata";
             for (index, value) in list.iter().enumerate() {
-                collect(value, member.child(&index.to_string()), filter, found);
+                let member = member.child(&index.to_string());
+                match value {
+                    Value::Object(item) if is_items => collect_item(item, &member, filter, found),
+                    value => collect(value, member, filter, found),
+                }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
@@ -81,17 +91,26 @@ fn collect(value: &Value, member: SecretMember, filter: &Filter<'_>, found: &mut
     }
 }
 
-impl SecretMember {
-    fn child(&self, name: &str) -> Self {
-        let is_note = ["/metadata/annotations", "/metadata/labels"].iter().any(|notes| self.pointer.starts_with(notes));
-        let pointer = format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"));
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
-        Self { pointer, path, is_named_secret: self.is_named_secret || (is_note && is_secret_note(name)) }
+fn collect_item(item: &Map<String, Value>, member: &SecretMember, filter: &Filter<'_>, found: &mut Vec<SecretMember>) {
+    let is_named_secret = is_secret_name(&scalar(item.get("name")).unwrap_or_default());
+    for (name, value) in item.iter().filter(|(name, _)| !ITEM_MEMBERS.contains(&name.as_str())) {
+        let member = member.child(name);
+        let is_named_secret = is_named_secret || member.is_named_secret;
+        collect(value, SecretMember { is_named_secret, ..member }, filter, found);
     }
 }
 
-fn is_secret_note(name: &str) -> bool {
-    is_secret_name(name) || WHOLE_DOCUMENTS.iter().any(|part| name.contains(part))
+impl SecretMember {
+    fn child(&self, name: &str) -> Self {
+        let pointer = format!("{}/{}", self.pointer, name.replace('~', "~0").replace('/', "~1"));
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        Self { pointer, path, is_named_secret: self.is_named_secret || is_secret_member(name) }
+    }
+}
+
+fn is_secret_member(name: &str) -> bool {
+    let is_named = name != SECRET_STORE && is_secret_name(name);
+    is_named || WHOLE_DOCUMENTS.iter().any(|part| name.contains(part))
 }
 
 /// Whether a text is JSON with a secret, such as a document that was kept in an annotation.

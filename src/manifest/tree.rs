@@ -46,8 +46,14 @@ pub(super) fn from_yaml(text: &str, lines_before: usize, budget: &Budget) -> Res
     }
     let quoted = QuotedMerge::hide(text);
     let text = quoted.as_ref().map_or(text, |quoted| quoted.text.as_str());
-    let mut tree =
-        budget.with_document(text, |left| read(text, left)).map_err(|error| shift_lines(&error, lines_before))?;
+    let read = budget.with_document(text, |left| read(text, left));
+    let mut tree = read.map_err(|error| {
+        let error = match &quoted {
+            Some(quoted) => quoted.shown(&error),
+            None => error,
+        };
+        shift_lines(&error, lines_before)
+    })?;
     merge(&mut tree)?;
     if let Some(quoted) = quoted {
         quoted.show(&mut tree);
@@ -75,15 +81,20 @@ impl QuotedMerge {
         Some(Self { text: hidden, marked })
     }
 
+    /// The text without marks.
+    fn shown(&self, text: &str) -> String {
+        text.replace(&self.marked, "<<")
+    }
+
     /// Removes the marks, wherever they are.
     fn show(&self, tree: &mut Value) {
         match tree {
-            Value::String(text) => *text = text.replace(&self.marked, "<<"),
+            Value::String(text) => *text = self.shown(text),
             Value::Array(list) => list.iter_mut().for_each(|value| self.show(value)),
             Value::Object(map) => {
                 let members = std::mem::take(map).into_iter().map(|(name, mut value)| {
                     self.show(&mut value);
-                    (name.replace(&self.marked, "<<"), value)
+                    (self.shown(&name), value)
                 });
                 *map = members.collect();
             }

@@ -66,10 +66,11 @@ impl ShardView {
         })
     }
 
-    /// The shards; `None` while they were not listed.
+    /// The shards; `None` while they were not listed. A listing without any is not used.
     pub(super) fn shard_map(&self, now: Instant) -> Option<ShardMapReport> {
         let known = self.known();
-        let age = now.saturating_duration_since(known.listed?);
+        let listed = known.listed.filter(|_| !known.map.is_empty())?;
+        let age = now.saturating_duration_since(listed);
         let (map, throttled) = (Arc::clone(&known.map), known.throttled.clone());
         // The owner does not wait while the shards are copied.
         drop(known);

@@ -192,6 +192,7 @@ impl Default for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dapr::InitFailure;
     use super::*;
     use std::time::Duration;
 
@@ -279,6 +280,7 @@ mod tests {
             output.throttled("shardId-1");
             metrics.input(&name).delivered();
             metrics.credentials(&name).failed();
+            metrics.dapr().component_failed("bindings.aws.kinesis", &name, InitFailure::Init);
             metrics.forget(&name);
             output.called("PutRecord", "ok", Duration::ZERO);
         }

@@ -1,5 +1,7 @@
 use super::super::change;
 use super::*;
+use crate::testing::LogLines;
+use futures_util::FutureExt;
 use std::collections::BTreeMap;
 
 fn entry(stream: &str) -> Entry {
@@ -46,5 +48,31 @@ async fn a_change_is_answered_with_what_it_wrote_and_not_with_what_another_write
     tokio::select! {
         () = calls => {}
         () = owner => {}
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_the_owner_does_not_take_has_an_audit_line_too() {
+    let log = LogLines::default();
+    let recording = log.recording();
+    let (sender, requests) = change::queue();
+    let api = ComponentsApi::new(&Settings::local("shop", std::path::Path::new("/nowhere")), Arc::default(), sender);
+    let disable = || {
+        let (name, options) = ("orders".to_owned(), ChangeOptions::default());
+        api.call(ComponentCall::SetDisabled { name, disabled: true, options }, CALLER)
+    };
+    let mut waiting = disable();
+    assert!((&mut waiting).now_or_never().is_none());
+    drop(requests);
+    let answers = [(waiting.await, "which may have been carried out or not"), (disable().await, "nothing was changed")];
+    drop(recording);
+    for (answer, part) in answers {
+        let refusal = answer.unwrap_err();
+        assert!(refusal.kind == RefusalKind::Stopping && refusal.message.contains(part), "{refusal:?}");
+    }
+    let lines: Vec<String> = log.lines().into_iter().filter(|line| line.starts_with("audit ")).collect();
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for (line, outcome) in lines.iter().zip(["outcome=\"unknown\"", "outcome=\"ERR_STOPPING\""]) {
+        assert!(line.contains("action=\"disable\"") && line.contains(outcome), "{line}");
     }
 }

@@ -73,7 +73,7 @@ impl Files {
         let disabled = std::mem::take(&mut result.faulty_disabled);
         result.components.extend(disabled);
         let plan = plan(&mut self.running, &mut self.removals, &mut result, self.now);
-        let Plan { removed, changed, added, lacking, kept, faults, next: _ } = plan;
+        let Plan { removed, changed, added, lacking, kept, faults, next: _, concerns_all: _ } = plan;
         self.faults = faults;
         let mut shown: Vec<String> = removed.iter().map(|name| format!("-{name}")).collect();
         shown.extend(changed.iter().map(|checked| format!("~{}", checked.name)));

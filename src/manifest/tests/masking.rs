@@ -106,6 +106,31 @@ fn secrets_elsewhere_in_the_document_are_masked() {
     assert_eq!((&masked["auth"]["secretStore"], &masked["scopes"]), (&json!("vault"), &json!(["shop", MASK])));
 }
 
+#[test]
+fn members_that_bindd_does_not_know_are_masked_by_their_names() {
+    let reference = json!({"name": "n", "key": "k"});
+    let with = |secrets: [&str; 4]| {
+        let [item, note, text, member] = secrets;
+        let items = json!([
+            {"name": "secretKey", "vaule": item, "secretKeyRef": reference},
+            {"name": "table", "value": "t", "note": note, "envRef": ""},
+            text,
+        ]);
+        let spec = json!({"type": "x", "metadata": items, "password": member, "own": {"apiKeys": [member, ""]}});
+        RawDocument(json!({"metadata": {"name": "my-token"}, "spec": spec, "auth": {"secretStore": "vault"}}))
+    };
+    let old = with(["s3cret", "https://user:pass@x", "a:b@c", "p"]);
+    assert_eq!(old.masked(), with([MASK; 4]).0);
+    let members = ["metadata.0.vaule", "metadata.1.note", "metadata.2", "password", "own.apiKeys.0"];
+    assert_eq!(old.inline_secrets(), members.map(|member| format!("spec.{member}")));
+    assert_eq!(with([MASK; 4]).unmasked(Some(&old)), Ok(old));
+    let lost = with([MASK; 4]).unmasked(None);
+    assert_eq!(lost, Err(LostSecret { field: "spec.metadata.0.vaule".to_owned() }));
+    let item = |name: &str, note: &str| document(&json!([{"name": name, "note": note}]));
+    let moved = item("table", MASK);
+    assert_eq!(moved.clone().unmasked(Some(&item("secretKey", "s3cret"))), Ok(moved), "it would be shown there");
+}
+
 proptest! {
     /// Whatever a document looks like, a secret in one of these places is not shown, and reading and sending back a
     /// document changes nothing.

@@ -58,7 +58,7 @@ fn a_merge_key_in_quotes_is_a_key() {
     ] {
         assert_eq!(from_yaml(text, 0), Ok(expected), "{text}");
     }
-    assert!(from_yaml("\"<<\": 1\n'<<': 2\n", 0).unwrap_err().contains("twice"));
+    assert!(from_yaml("\"<<\": 1\n'<<': 2\n", 0).unwrap_err().contains("the key `<<` is written twice"));
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn the_view_has_the_listed_shards_and_how_far_they_have_recovered() {
     let mut shards = shards(RateLimit::default(), &metrics, now);
     let view = shards.view();
     assert_eq!(view.shard_map(now), None, "nothing was listed");
+    assert!(!shards.update(listing(&[]), now));
+    assert_eq!(view.shard_map(now), None, "there was no shard in the list");
     assert!(shards.update(listing(&[2, 1]), now));
     shards.throttled(Some(&id(1)), after(10));
     let map = view.shard_map(after(12)).unwrap();

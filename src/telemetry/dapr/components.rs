@@ -1,7 +1,7 @@
 //! How components were loaded, and error codes.
 
-use super::super::family::Family;
-use super::super::family::Registrar;
+use super::super::component::Component;
+use super::super::family::{Family, Registrar, of_component};
 use super::exact::ExactCounter;
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -15,15 +15,18 @@ struct TypeLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FailureLabels {
-    /// `spec.type`.
-    component: String,
-    name: String,
+    /// `spec.type`, which Dapr calls the component.
+    type_name: String,
+    component: Component,
     reason: &'static str,
 }
 
+of_component!(FailureLabels);
+
 impl EncodeLabelSet for FailureLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        let texts = [("component", self.component.as_str()), ("componentName", &self.name), ("reason", self.reason)];
+        let name: &str = self.component.name();
+        let texts = [("component", self.type_name.as_str()), ("componentName", name), ("reason", self.reason)];
         texts.encode(encoder)
     }
 }
@@ -73,11 +76,7 @@ impl ComponentFamilies {
                 "Sides of components that were connected",
                 Family::default(),
             ),
-            failures: registrar.global(
-                "runtime_component_init_fail",
-                "Components that could not be connected",
-                Family::default(),
-            ),
+            failures: registrar.family("runtime_component_init_fail", "Components that could not be connected"),
             codes: registrar.global("error_code", "Errors that were returned to clients", Family::default()),
         }
     }
@@ -90,8 +89,9 @@ impl ComponentFamilies {
         self.init.get_or_create(&TypeLabels { component: type_name.to_owned() }).inc();
     }
 
-    pub(super) fn failed(&self, type_name: &str, name: &str, failure: InitFailure) {
-        let labels = FailureLabels { component: type_name.to_owned(), name: name.to_owned(), reason: failure.as_str() };
+    pub(super) fn failed(&self, type_name: &str, component: &Component, failure: InitFailure) {
+        let (type_name, component) = (type_name.to_owned(), component.clone());
+        let labels = FailureLabels { type_name, component, reason: failure.as_str() };
         self.failures.get_or_create(&labels).inc();
     }
 

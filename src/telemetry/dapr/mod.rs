@@ -74,7 +74,7 @@ impl DaprMetrics {
 
     /// A component could not be connected.
     pub fn component_failed(&self, type_name: &str, name: &str, failure: InitFailure) {
-        self.components.failed(type_name, name, failure);
+        self.components.failed(type_name, &self.names.get(name), failure);
     }
 
     /// An error was returned to a client, such as `ERR_INVOKE_OUTPUT_BINDING` of the category `bindings`. Counted only

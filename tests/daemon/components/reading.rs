@@ -8,6 +8,7 @@ use crate::fakes::RecordingApp;
 use bindd::testing::until;
 use http::{Method, Request};
 use serde_json::{Value, json};
+use std::fs;
 
 const CREATE: &str = r#"{"operation": "create", "data": 1}"#;
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -180,10 +181,10 @@ async fn secrets_in_texts_and_annotations_are_in_no_answer_and_come_back_unharme
     sidecar.stop().await;
 }
 
-/// Lines of the metrics page with the name of the component.
+/// Lines of the metrics page with the name of the component, in whichever label.
 async fn series(sidecar: &Sidecar, name: &str) -> Vec<String> {
     let page = calls::get(sidecar.metrics_address().unwrap(), "/metrics").await;
-    let label = format!("component=\"{name}\"");
+    let label = format!("=\"{name}\"");
     page.text().lines().filter(|line| line.contains(&label)).map(str::to_owned).collect()
 }
 
@@ -231,5 +232,34 @@ async fn series_end_with_their_component_or_with_its_kind() {
     assert_eq!(series(&sidecar, "never").await, Vec::<String>::new());
     assert_eq!(api.delete("/orders").await.status, 204);
     until("all series to end", async || series(&sidecar, "orders").await.is_empty().then_some(())).await;
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_failed_component_ends_with_its_file_and_not_before() {
+    let env = Environment::start().await;
+    env.stream("one", 1).await;
+    let fields = [("streamName", "one"), ("direction", "output")];
+    env.kinesis_component("orders", &fields);
+    let mut settings = settings(&env, None);
+    settings.metrics_address = Some("127.0.0.1:0".parse().unwrap());
+    settings.reload.watch = None;
+    let (sidecar, api) = start_with(&settings).await;
+    env.kinesis_component("never", &[&fields[..], &[("caBundle", "/no/such/bundle.pem")]].concat());
+    until("the failure", async || (api.get("/never").await.status == 200).then_some(())).await;
+
+    // A name that is taken twice holds up all changes.
+    let [orders, twin, never] = ["orders", "twin", "never"].map(|name| env.folder().join(format!("{name}.yaml")));
+    fs::copy(orders, &twin).unwrap();
+    let is_noticed = async || json_of(&api.get("/orders/status").await)["lastError"].is_string().then_some(());
+    until("the fault", is_noticed).await;
+    assert_eq!(json_of(&api.get("/never/status").await)["state"], json!("failed"));
+    assert!(!series(&sidecar, "never").await.is_empty());
+
+    for path in [twin, never] {
+        fs::remove_file(path).unwrap();
+    }
+    until("the removal", async || (api.get("/never").await.status == 404).then_some(())).await;
+    assert_eq!(series(&sidecar, "never").await, Vec::<String>::new());
     sidecar.stop().await;
 }

@@ -5,12 +5,9 @@ use super::super::record::{OnError, Transform};
 use super::super::run_place::MAX_INLINE;
 use super::*;
 use crate::telemetry::{Metrics, ShapedSide};
+use crate::testing::LogLines;
 use futures_util::FutureExt;
-use std::fmt::Debug;
-use std::sync::Mutex;
 use std::time::Duration;
-use tracing::field::Field;
-use tracing::{Event, Subscriber, span};
 
 fn shaper(program: &str, memory: BodyMemory) -> Shaper {
     let program = Expression::compile(program).unwrap();
@@ -95,39 +92,11 @@ fn the_counts_of_a_bulk_add_up() {
     assert_eq!(text(counts(9, 1, [2, 3])), "succeeded=3 failed=1 filtered=2 dropped=3 ");
 }
 
-/// The lines of a log, as text.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Lines {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = String::new();
-        event.record(&mut |field: &Field, value: &dyn Debug| line.push_str(&format!("{field}={value:?} ")));
-        self.0.lock().unwrap().push(line);
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_the_caller_does_not_see_as_an_error_is_logged_once_a_minute_without_the_record() {
     for (on_error, consequence) in [(OnError::Passthrough, "written as it is"), (OnError::DropCounted, "dropped")] {
-        let lines = Lines::default();
-        let guard = tracing::subscriber::set_default(lines.clone());
+        let log = LogLines::default();
+        let recording = log.recording();
         let metrics = Metrics::new().shaping("orders", ShapedSide::Output);
         let shaping = Shaping { filter: None, transform: Some(Transform { program: failing(), on_error }) };
         let shaper = Shaper::new("orders", Arc::new(shaping), BodyMemory::new(None), metrics);
@@ -137,8 +106,8 @@ async fn what_the_caller_does_not_see_as_an_error_is_logged_once_a_minute_withou
         }
         tokio::time::advance(Duration::from_secs(60)).await;
         shaper.shape(&data, None, &Metadata::default()).await.unwrap();
-        drop(guard);
-        let lines = lines.0.lock().unwrap().clone();
+        drop(recording);
+        let lines = log.lines();
         let lines: Vec<_> = lines.iter().filter(|line| line.contains("transform failed")).collect();
         let [first, second] = lines.as_slice() else { panic!("{lines:?}") };
         assert!(first.contains(consequence) && first.contains("orders") && !first.contains("s3cr3t"), "{first}");
