@@ -7,8 +7,8 @@ use std::path::PathBuf;
 /// The end of their names.
 pub const UNFINISHED: &str = ".bindd-tmp";
 
-/// Removes what a process that was killed while it wrote has left in these folders: it may have secrets. `is_left` tells
-/// whether no process that lives writes a file. Returns the files that could not be removed, with the reason.
+/// Removes what a process that was killed while it wrote has left in these folders: it may have secrets. `is_left` is
+/// whether no running process still writes the file. Returns the files that could not be removed, with the reason.
 #[must_use]
 pub fn remove_unfinished(paths: &[PathBuf], is_left: impl Fn(&DirEntry) -> bool) -> Vec<(PathBuf, Error)> {
     let mut failed = Vec::new();
