@@ -7,7 +7,7 @@ use super::catalog_entries::entries;
 use super::change::{Answer, Change, ChangeRequest, Changed, Write};
 use super::change_checks::{
     check_connector_limit, check_file_name, check_others, checked_of, component_name, found, has_other_faults,
-    new_document, not_found,
+    new_document, not_found, notices_of,
 };
 use super::overlay::Overlay;
 use super::persist::{self, Persisted, Staging};
@@ -170,13 +170,11 @@ impl ApiChanges {
         self.check_others(name, &read.result, &scene).await?;
         let staging = options.persist.then_some(staging);
         let persisted = Box::pin(connect(checked, staging, scene.changes, scene.reading)).await?;
-        let warnings = match persisted {
-            Some(persisted) => self.persisted(name, document, persisted, scene.changes),
-            None => {
-                self.in_memory(name, document, base, (is_in_file, scene.changes));
-                Vec::new()
-            }
-        };
+        let mut warnings = notices_of(&read.result, name);
+        match persisted {
+            Some(persisted) => warnings.extend(self.persisted(name, document, persisted, scene.changes)),
+            None => self.in_memory(name, document, base, (is_in_file, scene.changes)),
+        }
         Ok(Written { is_new: current.is_none(), warnings })
     }
 

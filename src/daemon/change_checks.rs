@@ -117,6 +117,12 @@ pub(super) fn new_document(name: &str, write: Write, current: Option<&Entry>) ->
     Ok(document)
 }
 
+/// What `bindd check` would notice in the document of a change.
+pub(super) fn notices_of(result: &CheckResult, name: &str) -> Vec<String> {
+    let file = override_file(name);
+    result.notices.iter().filter(|notice| notice.file == file).map(|notice| notice.text.clone()).collect()
+}
+
 /// The component of the changed document.
 ///
 /// # Errors
@@ -135,10 +141,9 @@ pub(super) fn checked_of(
     let mut faults: Vec<DocumentFault> = own.map(document_fault).collect();
     if faults.is_empty() {
         // Those of a document with `ignoreErrors`, or with `--dapr-compat`, are notices.
-        let notices = result.notices.iter().filter(|notice| notice.file == file);
-        faults.extend(notices.map(|notice| DocumentFault {
+        faults.extend(notices_of(result, name).into_iter().map(|problem| DocumentFault {
             field: String::new(),
-            problem: notice.text.clone(),
+            problem,
             remedy: "correct the document".to_owned(),
         }));
     }

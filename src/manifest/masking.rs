@@ -37,7 +37,7 @@ impl RawDocument {
     /// came by a reference comes by it again.
     ///
     /// # Errors
-    /// When `old` has no secret of that name.
+    /// When `old` has no secret there: a mask is no value.
     pub fn unmasked(mut self, old: Option<&Self>) -> Result<Self, LostSecret> {
         let known = old.map(Self::items).unwrap_or_default();
         for item in self.items_mut() {
@@ -48,8 +48,9 @@ impl RawDocument {
             let same = known.iter().find(|old| item_name(old).eq_ignore_ascii_case(&name));
             match same {
                 Some(old) if is_secret_name(&name) || is_secret_item(old) => *item = old.clone(),
-                None if is_secret_name(&name) => return Err(LostSecret { field: name }),
-                Some(_) | None => {}
+                // It was written so.
+                Some(old) if old.get("value") == item.get("value") => {}
+                Some(_) | None => return Err(LostSecret { field: name }),
             }
         }
         self.unmask_members(old)?;
@@ -69,9 +70,10 @@ impl RawDocument {
         for member in masked_members(&self.0) {
             let known_in = old.filter(|_| known.contains(&member));
             let secret = known_in.and_then(|old| old.0.pointer(&member.pointer)).cloned();
+            let was_so = old.and_then(|old| old.0.pointer(&member.pointer)).and_then(Value::as_str) == Some(MASK);
             match (secret, self.0.pointer_mut(&member.pointer)) {
                 (Some(secret), Some(value)) => *value = secret,
-                (None, Some(_)) if member.is_named_secret => return Err(LostSecret { field: member.path }),
+                (None, _) if !was_so => return Err(LostSecret { field: member.path }),
                 (Some(_) | None, _) => {}
             }
         }

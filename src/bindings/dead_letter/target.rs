@@ -8,7 +8,7 @@ use bytes::Bytes;
 /// Why a dead letter was not written. The target's own message may quote the record, so only kind and code are shown.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
-    #[error("there is no such output component")]
+    #[error("there is no such output component, or it is disabled")]
     NoSuchOutput,
     #[error("the dead letter could not be serialised")]
     Serialise(#[from] serde_json::Error),
