@@ -4,11 +4,12 @@ use super::apply::Changes;
 use super::audit::Audit;
 use super::catalog::{Catalog, Entry};
 use super::catalog_entries::entries;
-use super::change::{Answer, Change, ChangeRequest, Changed, Write};
+use super::change::{Answer, Change, Changed, Write};
 use super::change_checks::{
     check_connector_limit, check_file_name, check_others, checked_of, component_name, found, has_other_faults,
     new_document, not_found, notices_of,
 };
+use super::change_queue::ChangeRequest;
 use super::overlay::Overlay;
 use super::persist::{self, Persisted, Staging};
 use super::reading::{FilesRead, Reading};

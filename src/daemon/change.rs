@@ -1,25 +1,11 @@
 //! What the API requests of the owner task.
 
-use super::audit::Audit;
 use super::catalog::Entry;
 use crate::bindings::Checked;
 use crate::http::{ChangeOptions, ComponentRefusal};
 use crate::manifest::RawDocument;
-use tokio::sync::{mpsc, oneshot};
-
-/// Requests that wait for the owner; a caller beyond this number waits too.
-const MAX_REQUESTS: usize = 64;
 
 pub(super) type Answer = Result<Changed, ComponentRefusal>;
-
-/// A request of the API. The owner carries it out also if the caller has gone.
-#[derive(Debug)]
-pub(super) struct ChangeRequest {
-    pub(super) change: Change,
-    /// Its line is written however the request ends, also if the owner never takes it.
-    pub(super) audit: Audit,
-    pub(super) reply: oneshot::Sender<Answer>,
-}
 
 #[derive(Debug)]
 pub(super) enum Change {
@@ -60,9 +46,4 @@ pub(super) enum Changed {
     },
     Deleted,
     Checked(Box<Checked>),
-}
-
-/// The sides of the queue.
-pub(super) fn queue() -> (mpsc::Sender<ChangeRequest>, mpsc::Receiver<ChangeRequest>) {
-    mpsc::channel(MAX_REQUESTS)
 }

@@ -2,8 +2,9 @@
 
 use super::audit::Audit;
 use super::catalog::{Catalog, Entry, State};
-use super::change::{Answer, Change, ChangeRequest, Changed, Write};
+use super::change::{Answer, Change, Changed, Write};
 use super::change_checks::not_found;
+use super::change_queue::ChangeRequest;
 use crate::bindings::{Checked, ComponentAccess, Finding, check_access};
 use crate::domain::app_id_or_default;
 use crate::http::{

@@ -22,6 +22,7 @@ mod catalog;
 mod catalog_entries;
 mod change;
 mod change_checks;
+mod change_queue;
 mod components_api;
 mod configuration;
 mod connect;

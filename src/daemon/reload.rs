@@ -3,7 +3,7 @@
 
 use super::api_changes::ApiChanges;
 use super::apply::Changes;
-use super::change::ChangeRequest;
+use super::change_queue::ChangeRequest;
 use super::configuration::ConfigurationFault;
 use super::policies::PolicyFiles;
 use super::reading::{FilesRead, Reading};

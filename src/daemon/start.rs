@@ -4,7 +4,7 @@ use super::api_changes::ApiChanges;
 use super::app::{self, App};
 use super::apply::{Changes, Parts, Prepare};
 use super::catalog::Catalog;
-use super::change;
+use super::change_queue;
 use super::components_api::ComponentsApi;
 use super::configuration;
 use super::connect_all::{Started, connect_all};
@@ -201,7 +201,7 @@ impl Running {
         changes: Changes,
     ) -> Option<Arc<dyn ManageComponents>> {
         let is_watching = self.is_reloading(settings);
-        let (catalog, (sender, receiver)) = (Arc::new(Catalog::default()), change::queue());
+        let (catalog, (sender, receiver)) = (Arc::new(Catalog::default()), change_queue::queue());
         let api = ApiChanges::new(Arc::clone(&catalog), settings.components_api.as_ref().map(|_| receiver));
         let reading = Reading::new(settings.clone(), self.configuration.clone());
         api.publish(&changes);

@@ -1,4 +1,4 @@
-use super::super::change;
+use super::super::change_queue;
 use super::*;
 use crate::testing::LogLines;
 use futures_util::FutureExt;
@@ -16,7 +16,7 @@ fn entry(stream: &str) -> Entry {
 
 /// An API whose owner task answers each change with the stream `mine`, while another writer has written `theirs`.
 fn api() -> (ComponentsApi, impl Future<Output = ()>) {
-    let (catalog, (sender, mut requests)) = (Arc::new(Catalog::default()), change::queue());
+    let (catalog, (sender, mut requests)) = (Arc::new(Catalog::default()), change_queue::queue());
     catalog.publish(BTreeMap::from([("orders".parse().unwrap(), entry("theirs"))]));
     let owner = async move {
         while let Some(request) = requests.recv().await {
@@ -55,7 +55,7 @@ async fn a_change_is_answered_with_what_it_wrote_and_not_with_what_another_write
 async fn a_change_that_the_owner_does_not_take_has_an_audit_line_too() {
     let log = LogLines::default();
     let recording = log.recording();
-    let (sender, requests) = change::queue();
+    let (sender, requests) = change_queue::queue();
     let api = ComponentsApi::new(&Settings::local("shop", std::path::Path::new("/nowhere")), Arc::default(), sender);
     let disable = || {
         let (name, options) = ("orders".to_owned(), ChangeOptions::default());
