@@ -139,17 +139,19 @@ impl ComponentsApi {
     }
 
     fn state(&self, entry: &Entry, warnings: &[String]) -> Value {
+        let is_failed = entry.state == State::Failed;
         let mut state = json!({
             "state": entry.state.as_str(),
             "etag": self.catalog.etag(&entry.document),
-            "persisted": !entry.is_changed,
+            // A document that runs on beside a newer one with an error is not that of the file.
+            "persisted": !entry.is_changed && (is_failed || entry.error.is_none()),
         });
         let Some(members) = state.as_object_mut() else { return state };
         if let Some(file) = &entry.file {
             members.insert("file".to_owned(), json!(file));
         }
         if let Some(error) = &entry.error {
-            let name = if entry.state == State::Failed { "error" } else { "lastError" };
+            let name = if is_failed { "error" } else { "lastError" };
             members.insert(name.to_owned(), json!(error));
         }
         if !warnings.is_empty() {

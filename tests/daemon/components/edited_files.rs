@@ -68,6 +68,7 @@ async fn the_status_has_the_fault_of_an_edit_until_the_file_is_correct_again() {
         env.kinesis_component("orders", &[("streamName", "two"), ("direction", "output"), field]);
         let failed = until_status(api, what, |status| status["lastError"].is_string()).await;
         assert!(failed["lastError"].as_str().unwrap().contains(part), "{failed}");
+        assert_eq!(failed["persisted"], false);
         assert_eq!(failed["state"], json!("running"));
         assert_eq!(failed["file"].as_str(), env.folder().join("orders.yaml").to_str());
         let listed = json_of(&api.get("").await)["components"][0]["status"].clone();
